@@ -1,0 +1,163 @@
+/** Bytes in chunks: staged by streams, taken over by versions, read chunk by chunk. */
+import { createHash, randomUUID } from 'node:crypto';
+import type { Instant, Key } from '../../fhir/types.ts';
+import { type Upload, UploadTooLarge } from '../../ports/store.ts';
+import type { Guard } from '../../query/plan.ts';
+import type { Database } from './database.ts';
+import type { GroupCommit } from './group-commit.ts';
+import { type Core, type Current, currentOf, visible } from './resources.ts';
+import { sql } from './sql.ts';
+
+/** Bytes of one chunk: also what an upload holds in memory. */
+export const CHUNK_BYTES = 262_144;
+/** A chunk's key is `blob * 2^20 + index`: 256 GiB in one content. */
+const CHUNKS = 2 ** 20;
+/** So many chunks are dropped in one piece of work: 16 MiB. */
+const DROPPED_AT_ONCE = 64;
+
+type Content = { readonly blob: number; readonly size: number; readonly sha1: string };
+
+/** The bytes of a current row: those of the newest version that took any over. A tombstone has none. */
+function contentOf(db: Database, current: Current): Content | undefined {
+  if (current.deleted) return undefined;
+  const row = db.get(sql`WITH RECURSIVE chain (vid, step) AS (
+      SELECT ${current.vid}, 0 UNION ALL SELECT v.prev, c.step + 1 FROM chain c CROSS JOIN version v ON v.vid = c.vid WHERE v.prev IS NOT NULL)
+    SELECT b.id, b.size, b.sha1 FROM chain c CROSS JOIN content t ON t.vid = c.vid CROSS JOIN blob b ON b.id = t.blob ORDER BY c.step LIMIT 1`);
+  return row === undefined ? undefined : { blob: Number(row[0]), size: Number(row[1]), sha1: String(row[2]) };
+}
+
+/** Hands a complete staged upload to the current version of `key`. Throws when either is not there. */
+export function attach(core: Core, key: Key, upload: string): void {
+  const current = currentOf(core, key);
+  if (current === undefined) throw new Error('bytes were attached to a resource that does not exist');
+  const [blob] = core.db.statement('SELECT id FROM blob WHERE upload = ? AND sha1 IS NOT NULL').get(upload) ?? [];
+  if (typeof blob !== 'number') throw new Error('the staged upload is not there');
+  core.db.statement('UPDATE blob SET upload = NULL WHERE id = ?').run(blob);
+  core.db.statement('INSERT INTO content (vid, blob) VALUES (?, ?)').run(current.vid, blob);
+}
+
+/** One chunk, judged now. */
+export function chunkOf(
+  core: Core,
+  key: Key,
+  asked: { readonly guard: Guard; readonly index: number },
+): Uint8Array | undefined {
+  const current = visible(core, key, asked.guard);
+  const content = current === undefined ? undefined : contentOf(core.db, current);
+  if (content === undefined || !(asked.index >= 0 && asked.index < CHUNKS)) return undefined;
+  const [data] =
+    core.db.statement('SELECT data FROM chunk WHERE key = ?').get(content.blob * CHUNKS + asked.index) ?? [];
+  return data instanceof Uint8Array ? data : undefined;
+}
+
+/** Size and SHA-1 of the current content. */
+export function sizeOf(core: Core, key: Key): { readonly size: number; readonly sha1: string } | undefined {
+  const current = currentOf(core, key);
+  const content = current === undefined ? undefined : contentOf(core.db, current);
+  return content === undefined ? undefined : { size: content.size, sha1: content.sha1 };
+}
+
+export type Staging = {
+  stage(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Upload>;
+  discard(upload: string): Promise<void>;
+  sweep(before: Instant): Promise<number>;
+};
+
+/** Uploads on their way in, written through the same queue as everything else, one chunk at a time. */
+export function staging(db: Database, commits: GroupCommit, now: () => Instant): Staging {
+  const insertBlob = db.statement('INSERT INTO blob (upload, started) VALUES (?, ?)');
+  const insertChunk = db.statement('INSERT INTO chunk (key, data) VALUES (?, ?)');
+  const finish = db.statement('UPDATE blob SET size = ?, sha1 = ? WHERE id = ? AND upload IS NOT NULL');
+  const find = db.statement('SELECT id FROM blob WHERE upload = ?');
+  const stale = db.statement('SELECT upload FROM blob WHERE upload IS NOT NULL AND started < ?');
+  const lastChunk = db.statement('SELECT max(key) FROM chunk WHERE key >= ? AND key < ?');
+  const deleteChunks = db.statement('DELETE FROM chunk WHERE key > ? AND key <= ?');
+  const deleteBlob = db.statement('DELETE FROM blob WHERE id = ?');
+
+  /** Drops an upload from its end, a bounded part at a time; answers whether it was there and staged. */
+  const drop = async (upload: string): Promise<boolean> => {
+    for (let found = false; ; found = true) {
+      const done = await commits.run((piece) => {
+        const [blob] = find.get(upload) ?? [];
+        if (typeof blob !== 'number') return 'gone';
+        piece.write();
+        const first = blob * CHUNKS;
+        const [last] = lastChunk.get(first, first + CHUNKS) ?? [];
+        if (typeof last === 'number') deleteChunks.run(Math.max(first - 1, last - DROPPED_AT_ONCE), last);
+        if (typeof last === 'number' && last - DROPPED_AT_ONCE >= first) return 'more';
+        deleteBlob.run(blob);
+        return 'dropped';
+      });
+      if (done !== 'more') return found || done === 'dropped';
+    }
+  };
+
+  const receive = async (upload: string, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Upload> => {
+    const blob = await commits.run((piece) => {
+      piece.write();
+      return insertBlob.run(upload, now());
+    });
+    const sha1 = createHash('sha1');
+    let size = 0;
+    let index = 0;
+    let filled = 0;
+    let buffer = new Uint8Array(CHUNK_BYTES);
+    const flush = async (): Promise<void> => {
+      if (filled === 0) return;
+      if (index >= CHUNKS) throw new UploadTooLarge('the content has too many chunks');
+      const data = buffer.subarray(0, filled);
+      const key = blob * CHUNKS + index;
+      await commits.run((piece) => {
+        piece.write();
+        // Swept or discarded meanwhile: what comes now would belong to nobody.
+        if (find.get(upload) === undefined) throw new Error('the staged upload is not there');
+        insertChunk.run(key, data);
+      });
+      buffer = new Uint8Array(CHUNK_BYTES);
+      filled = 0;
+      index += 1;
+    };
+    for await (const part of source) {
+      size += part.byteLength;
+      if (size > maxBytes) throw new UploadTooLarge(`the content is larger than ${maxBytes} bytes`);
+      sha1.update(part);
+      for (let at = 0; at < part.byteLength; ) {
+        const taken = Math.min(part.byteLength - at, CHUNK_BYTES - filled);
+        buffer.set(part.subarray(at, at + taken), filled);
+        filled += taken;
+        at += taken;
+        if (filled === CHUNK_BYTES) await flush();
+      }
+    }
+    await flush();
+    const digest = sha1.digest('base64');
+    await commits.run((piece) => {
+      piece.write();
+      if (find.get(upload) === undefined) throw new Error('the staged upload is not there');
+      finish.run(size, digest, blob);
+    });
+    return { id: upload, size, sha1: digest };
+  };
+
+  return {
+    async stage(source, maxBytes) {
+      const upload = randomUUID();
+      try {
+        return await receive(upload, source, maxBytes);
+      } catch (error) {
+        // Should this fail as well, the sweep finds what is left.
+        await drop(upload).catch(() => false);
+        throw error;
+      }
+    },
+    async discard(upload) {
+      await drop(upload);
+    },
+    async sweep(before) {
+      const uploads = await commits.run(() => stale.all(before));
+      let dropped = 0;
+      for (const [upload] of uploads) if (typeof upload === 'string' && (await drop(upload))) dropped += 1;
+      return dropped;
+    },
+  };
+}

@@ -1,0 +1,157 @@
+import { randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { type Recent, recent } from './recent.ts';
+import { APPLICATION_ID, SCHEMA, SCHEMA_VERSION } from './schema.ts';
+import type { Sql, SqlValue } from './sql.ts';
+
+export type Row = readonly SqlValue[];
+
+/** One open database. Rows are arrays: they are read by position, in the order their statement names them. */
+export type Database = {
+  readonly raw: DatabaseSync;
+  /** The database's own key, as hexadecimal text. */
+  readonly secret: string;
+  get(query: Sql): Row | undefined;
+  all(query: Sql): readonly Row[];
+  /** A statement of ours that is used again and again. */
+  readonly statement: (text: string) => Statement;
+};
+
+export type Statement = {
+  get(...args: readonly SqlValue[]): Row | undefined;
+  all(...args: readonly SqlValue[]): readonly Row[];
+  /** Runs it; answers the row number of an insert. */
+  run(...args: readonly SqlValue[]): number;
+};
+
+/** Statements by text that are kept prepared, beyond those of the adapter itself. */
+const PREPARED = 300;
+
+/** SQLite before this has a race in WAL that can lose a commit (security.md 5.4; https://www.sqlite.org/wal.html#walresetbug). */
+const OLDEST_SQLITE = [3, 51, 3] as const;
+
+/** How long SQLite itself waits for another process, blocking this one; the rest of the wait is done without blocking. */
+const BLOCKING_WAIT_MS = 10;
+
+/** Memory for pages, in KiB: what a search walks over, within the server's 250 MB. */
+const PAGE_CACHE_KIB = 131072;
+
+/** Opens or creates the database file at `path`. Throws one sentence when it cannot be trusted with data. */
+export function openDatabase(path: string): Database {
+  if (path === '' || path.startsWith(':memory:') || path.startsWith('file:')) {
+    throw new Error(`the store needs a plain file path, not \`${path}\`: it must survive the process`);
+  }
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const raw = new DatabaseSync(path, { timeout: BLOCKING_WAIT_MS * 100, enableForeignKeyConstraints: true });
+  try {
+    chmodSync(path, 0o600);
+    const secret = prepare(raw);
+    raw.exec(`PRAGMA busy_timeout = ${BLOCKING_WAIT_MS}`);
+    return access(raw, secret);
+  } catch (error) {
+    raw.close();
+    throw error;
+  }
+}
+
+function pragma(db: DatabaseSync, name: string): string {
+  const [value] = Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {});
+  return String(value);
+}
+
+/** Sets the file up, checks every setting by reading it back, and answers the database's secret. */
+function prepare(db: DatabaseSync): string {
+  const version = String(Object.values(db.prepare('SELECT sqlite_version()').get() ?? {})[0]);
+  if (older(version))
+    throw new Error(`sqlite ${version} is older than ${OLDEST_SQLITE.join('.')}, which a store needs`);
+  // 8 KiB: a version row of some 1.6 kB wastes half a 4 KiB page, and larger pages make each commit write more.
+  db.exec('PRAGMA page_size = 8192');
+  db.exec('PRAGMA journal_mode = WAL');
+  db.exec('PRAGMA synchronous = FULL');
+  db.exec('PRAGMA foreign_keys = ON');
+  db.exec('PRAGMA trusted_schema = OFF');
+  db.exec('PRAGMA temp_store = MEMORY');
+  db.exec(`PRAGMA cache_size = -${PAGE_CACHE_KIB}`);
+  db.exec('PRAGMA wal_autocheckpoint = 2000');
+  db.exec('PRAGMA journal_size_limit = 67108864');
+  const wanted: Readonly<Record<string, string>> = { journal_mode: 'wal', synchronous: '2', foreign_keys: '1' };
+  for (const [name, value] of Object.entries(wanted)) {
+    const found = pragma(db, name);
+    if (found !== value) throw new Error(`the store's setting ${name} is \`${found}\` and must be \`${value}\``);
+  }
+  db.exec('BEGIN IMMEDIATE');
+  try {
+    if (pragma(db, 'schema_version') === '0') create(db);
+    else if (pragma(db, 'application_id') !== String(APPLICATION_ID)) {
+      throw new Error('the store file is a database of another program');
+    }
+    const found = pragma(db, 'user_version');
+    if (found !== String(SCHEMA_VERSION)) {
+      throw new Error(`the store file has schema version ${found}, this server writes version ${SCHEMA_VERSION}`);
+    }
+    const [secret] = Object.values(db.prepare("SELECT value FROM meta WHERE key = 'secret'").get() ?? {});
+    if (typeof secret !== 'string') throw new Error('the store file has lost its key');
+    db.exec('COMMIT');
+    return secret;
+  } catch (error) {
+    db.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+function older(version: string): boolean {
+  const found = version.split('.').map(Number);
+  for (const [i, least] of OLDEST_SQLITE.entries()) {
+    const part = found[i] ?? 0;
+    if (part !== least) return part < least;
+  }
+  return false;
+}
+
+function create(db: DatabaseSync): void {
+  db.exec(SCHEMA);
+  db.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
+  db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+  db.prepare("INSERT INTO meta (key, value) VALUES ('secret', ?)").run(randomBytes(16).toString('hex'));
+}
+
+function access(raw: DatabaseSync, secret: string): Database {
+  const own = new Map<string, Statement>();
+  const dynamic: Recent<string, StatementSync> = recent(PREPARED);
+  const prepared = (text: string): StatementSync => {
+    const known = dynamic.get(text);
+    if (known !== undefined) return known;
+    const made = arrays(raw.prepare(text));
+    dynamic.set(text, made);
+    return made;
+  };
+  return {
+    raw,
+    secret,
+    get: (query) => rowOf(prepared(query.text).get(...query.args)),
+    all: (query) => rowsOf(prepared(query.text).all(...query.args)),
+    statement(text) {
+      const known = own.get(text);
+      if (known !== undefined) return known;
+      const made = arrays(raw.prepare(text));
+      const statement: Statement = {
+        get: (...args) => rowOf(made.get(...args)),
+        all: (...args) => rowsOf(made.all(...args)),
+        run: (...args) => Number(made.run(...args).lastInsertRowid),
+      };
+      own.set(text, statement);
+      return statement;
+    },
+  };
+}
+
+function arrays(statement: StatementSync): StatementSync {
+  statement.setReturnArrays(true);
+  return statement;
+}
+
+// INVARIANT: `setReturnArrays(true)` makes every row an array of column values; the driver's types only know objects.
+const rowOf = (row: unknown): Row | undefined => row as Row | undefined;
+const rowsOf = (rows: unknown): readonly Row[] => rows as readonly Row[];

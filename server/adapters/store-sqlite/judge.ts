@@ -1,0 +1,94 @@
+/**
+ * The same predicate over a row that has been read already: what a guard asks about one resource is mostly the owner's space and
+ * the resource's own terms, and both are at hand. `query/matches.ts` is the definition; the agreement test holds this file to it.
+ */
+import { EMPTY_ENTRY, type IndexEntry, termText } from '../../fhir/index-entry.ts';
+import { unreachable } from '../../fhir/types.ts';
+import { matches, NO_LINKS } from '../../query/matches.ts';
+import type { Predicate } from '../../query/predicate.ts';
+import { COLUMN_RANGE, isMark, splitTerm } from './facets.ts';
+import { packedHas, type TermHasher, termOf } from './term-hash.ts';
+
+/** A row of `resource` as far as a predicate can ask without a step to another row. */
+export type Judged = {
+  readonly type: string;
+  readonly id: string;
+  readonly owner: string | undefined;
+  readonly updated: number;
+  readonly marks: Uint8Array;
+  /** The rest of the row, asked for when a condition needs it: guards hardly do. */
+  readonly rest: () => { readonly hashes: Uint8Array; readonly ranges: string; readonly strings: string };
+  /** The space entry of the owner; asked for when a condition needs it. */
+  readonly space: () => IndexEntry | undefined;
+};
+
+/** Whether `judge` can answer: no step to another resource anywhere. */
+export function isLocal(p: Predicate): boolean {
+  switch (p.op) {
+    case 'and':
+    case 'or':
+      return p.of.every(isLocal);
+    case 'not':
+      return isLocal(p.of);
+    case 'via':
+    case 'from':
+      return false;
+    default:
+      return true;
+  }
+}
+
+/** Whether a local predicate holds for a row. */
+export function judge(p: Predicate, row: Judged, hash: TermHasher): boolean {
+  switch (p.op) {
+    case 'all':
+      return true;
+    case 'none':
+      return false;
+    case 'and':
+      return p.of.every((q) => judge(q, row, hash));
+    case 'or':
+      return p.of.some((q) => judge(q, row, hash));
+    case 'not':
+      return !judge(p.of, row, hash);
+    case 'term':
+      if (p.param === '_id') return row.id === p.value;
+      if (p.param === '_owner') return row.owner === p.value;
+      return packedHas(
+        isMark(splitTerm(termText(p.param, p.value))[0]) ? row.marks : row.rest().hashes,
+        hash(termOf(row.type, termText(p.param, p.value))),
+      );
+    case 'range':
+      return matches(p, rangesOf(row, p.param), NO_LINKS);
+    case 'prefix':
+    case 'contains':
+      return matches(p, stringsOf(row, p.param), NO_LINKS);
+    case 'owner': {
+      const space = row.space();
+      return space !== undefined && matches(p.of, space, NO_LINKS);
+    }
+    case 'via':
+    case 'from':
+      throw new Error('a predicate with a step to another resource was judged on one row');
+    default:
+      return unreachable(p);
+  }
+}
+
+function rangesOf(row: Judged, param: string): IndexEntry {
+  if (param === COLUMN_RANGE) {
+    return { ...EMPTY_ENTRY, ranges: [{ param, lo: row.updated, hi: row.updated + 1 }] };
+  }
+  // INVARIANT: written by `facetsOf`.
+  const stored = JSON.parse(row.rest().ranges) as Readonly<Record<string, readonly (readonly [number, number])[]>>;
+  return { ...EMPTY_ENTRY, ranges: (own(stored, param) ?? []).map(([lo, hi]) => ({ param, lo, hi })) };
+}
+
+function stringsOf(row: Judged, param: string): IndexEntry {
+  // INVARIANT: written by `facetsOf`.
+  const stored = JSON.parse(row.rest().strings) as Readonly<Record<string, readonly string[]>>;
+  return { ...EMPTY_ENTRY, strings: (own(stored, param) ?? []).map((text) => ({ param, text })) };
+}
+
+const own = <T>(of: Readonly<Record<string, T>>, key: string): T | undefined =>
+  Object.hasOwn(of, key) ? of[key] : undefined;

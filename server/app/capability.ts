@@ -1,0 +1,101 @@
+/** https://hl7.org/fhir/R4/capabilitystatement.html, made from the declarations and the search registry: what it says is what is there. */
+import { EX } from '../fhir/canonical.ts';
+import { declaredParameters, includesOf, revincludesOf, type SearchRegistry } from '../fhir/search-parameter.ts';
+import type { TypeDeclaration } from './declaration.ts';
+import { LABELLED_TYPES } from './interactions/label-operations.ts';
+
+export type CapabilityOptions = {
+  readonly declarations: ReadonlyMap<string, TypeDeclaration>;
+  readonly registry: SearchRegistry;
+  readonly baseUrl: string;
+  readonly version: string;
+  /** Day of the release, `YYYY-MM-DD`. */
+  readonly date: string;
+};
+
+const interaction = (code: string) => ({ code });
+
+function interactionsOf(declaration: TypeDeclaration): readonly { readonly code: string }[] {
+  const { create, update, remove } = declaration.writes;
+  return [
+    ...['read', 'vread', 'history-instance', 'search-type'].map(interaction),
+    ...(create === undefined ? [] : [interaction('create')]),
+    ...(update === undefined ? [] : [interaction('update'), interaction('patch')]),
+    ...(remove === undefined ? [] : [interaction('delete')]),
+  ];
+}
+
+function operationsOf(type: string) {
+  const labels = ['mask', 'unmask', 'hide', 'release'].map((name) => ({
+    name,
+    definition: `${EX}/OperationDefinition/${name}`,
+  }));
+  return [
+    ...((LABELLED_TYPES as readonly string[]).includes(type) ? labels : []),
+    ...(type === 'Patient'
+      ? [{ name: 'everything', definition: 'http://hl7.org/fhir/OperationDefinition/Patient-everything' }]
+      : []),
+  ];
+}
+
+const nonEmpty = (name: string, list: readonly unknown[]) => (list.length === 0 ? {} : { [name]: list });
+
+export function capabilityStatement(options: CapabilityOptions): object {
+  const { declarations, registry, baseUrl } = options;
+  const types = [...declarations.keys()];
+  return {
+    resourceType: 'CapabilityStatement',
+    url: `${EX}/CapabilityStatement/carnet`,
+    version: options.version,
+    name: 'Carnet',
+    title: 'Carnet, a FHIR server for a national health space',
+    status: 'active',
+    date: options.date,
+    publisher: 'Carnet',
+    kind: 'instance',
+    software: { name: 'Carnet', version: options.version },
+    implementation: { description: 'Carnet', url: baseUrl },
+    fhirVersion: '4.0.1',
+    format: ['application/fhir+json', 'json'],
+    patchFormat: ['application/json-patch+json', 'application/fhir+json'],
+    rest: [
+      {
+        mode: 'server',
+        documentation:
+          'What a caller may not see is as if it did not exist. Every disclosure is recorded before it leaves. Civil dates are days of Europe/Paris. Parameters that are not understood are refused (400) unless `Prefer: handling=lenient`. An unknown id is never created by an update.',
+        security: {
+          cors: true,
+          service: [
+            {
+              coding: [
+                { system: 'http://terminology.hl7.org/CodeSystem/restful-security-service', code: 'SMART-on-FHIR' },
+              ],
+            },
+          ],
+          description: 'Bearer tokens of trusted issuers: SMART App Launch 2.2 scopes, IHE IUA claims.',
+        },
+        resource: types.map((type) => {
+          const declaration = declarations.get(type);
+          const writes = declaration?.writes ?? {};
+          return {
+            type,
+            ...(declaration === undefined ? {} : { interaction: interactionsOf(declaration) }),
+            versioning: 'versioned',
+            readHistory: true,
+            updateCreate: false,
+            conditionalCreate: writes.create !== undefined,
+            conditionalRead: 'not-match',
+            conditionalUpdate: writes.update !== undefined,
+            conditionalDelete: writes.remove === undefined ? 'not-supported' : 'single',
+            referencePolicy: ['literal', 'local'],
+            ...nonEmpty('searchInclude', includesOf(registry, type, types)),
+            ...nonEmpty('searchRevInclude', revincludesOf(registry, type, types)),
+            ...nonEmpty('searchParam', declaredParameters(registry, type)),
+            ...nonEmpty('operation', operationsOf(type)),
+          };
+        }),
+        interaction: [interaction('transaction'), interaction('batch')],
+      },
+    ],
+  };
+}

@@ -1,0 +1,35 @@
+/** The one bag of ports and constants handed to every interaction. */
+import type { AccessTypes } from '../access/access.ts';
+import type { Policy } from '../access/policy.ts';
+import type { Definitions } from '../fhir/definitions.ts';
+import type { SearchRegistry } from '../fhir/search-parameter.ts';
+import type { Summaries } from '../fhir/summary.ts';
+import type { CursorSeal } from '../ports/cursor-seal.ts';
+import type { ResourceStore } from '../ports/store.ts';
+import type { Clock, IdSource } from '../ports/system.ts';
+import type { TokenVerifier } from '../ports/token-verifier.ts';
+import type { ResourceValidator } from '../ports/validator.ts';
+import type { TypeDeclaration } from './declaration.ts';
+
+export type Deps = {
+  readonly store: ResourceStore;
+  readonly verifier: TokenVerifier;
+  readonly validator: ResourceValidator;
+  readonly clock: Clock;
+  readonly ids: IdSource;
+  readonly cursors: CursorSeal;
+  readonly registry: SearchRegistry;
+  readonly declarations: ReadonlyMap<string, TypeDeclaration>;
+  readonly accessTypes: AccessTypes;
+  readonly policy: Policy;
+  readonly summaries: Summaries;
+  readonly definitions: Definitions;
+  /** Without a trailing slash. */
+  readonly baseUrl: string;
+  /** Host and port, for the audit's own agent. */
+  readonly serverAddress: string;
+  readonly limits: {
+    readonly maxBinaryBytes: number;
+    readonly maxBundleEntries: number;
+  };
+};

@@ -1,0 +1,243 @@
+/**
+ * The journey of a request: token, caller, interaction, audit, answer; one unit of the store holds all of it, so what was decided still
+ * holds when its record is durable, and nothing leaves before that (O1).
+ */
+import { createAccess } from '../access/access.ts';
+import type { Claims } from '../access/caller.ts';
+import { answerOf } from '../fhir/outcome.ts';
+import { type Failure, fail, ok, type Result } from '../fhir/result.ts';
+import type { Instant } from '../fhir/types.ts';
+import type { StoreUnit } from '../ports/store.ts';
+import { UploadTooLarge } from '../ports/store.ts';
+import type { Answer, Interaction } from './answer.ts';
+import { accessOptions } from './caller-access.ts';
+import type { Deps } from './deps.ts';
+import { resolveCaller } from './facts.ts';
+import { createBinary } from './interactions/binary.ts';
+import { type Batch, readBatch, runBatch, runTransaction, type Transaction } from './interactions/bundle.ts';
+import { recordDone, recordRefusal } from './record.ts';
+import type { FhirRequest, FhirResponse } from './request.ts';
+import { route } from './route.ts';
+import { settle, type Work } from './work.ts';
+
+export type Dispatched = {
+  readonly response: FhirResponse;
+  /** For the log only: why a token was refused, who called. */
+  readonly why?: string;
+  readonly callerKind?: string;
+  readonly clientId?: string;
+};
+
+/** Thrown inside a unit to undo what a refused interaction had begun. */
+class Undo extends Error {
+  readonly failure: Failure;
+  constructor(failure: Failure) {
+    super('undone');
+    this.failure = failure;
+  }
+}
+
+export function createDispatch(deps: Deps): (request: FhirRequest) => Promise<Dispatched> {
+  return async (request) => {
+    const now = deps.clock.now();
+    if (request.bearer === undefined) return refused({ code: 'unauthenticated', why: 'no bearer token' });
+    const claims = await deps.verifier.verify(request.bearer, now);
+    if (!claims.ok) return refused(claims.failure);
+    const result = await perform(deps, request, claims.value, now);
+    const about = { callerKind: claims.value.kind, clientId: claims.value.clientId };
+    return result.ok
+      ? { response: responseOf(request, result.value), ...about }
+      : { ...refused(result.failure), ...about };
+  };
+}
+
+const refused = (failure: Failure): Dispatched => {
+  const { status, outcome, headers } = answerOf(failure);
+  return {
+    response: { status, headers: { 'content-type': FHIR_JSON, ...headers }, body: JSON.stringify(outcome) },
+    ...(failure.code === 'unauthenticated' ? { why: failure.why } : {}),
+  };
+};
+
+const FHIR_JSON = 'application/fhir+json; charset=utf-8';
+
+function responseOf(request: FhirRequest, answer: Answer): FhirResponse {
+  const empty = answer.body === undefined && answer.stream === undefined;
+  return {
+    status: answer.status,
+    headers: {
+      ...(empty ? {} : { 'content-type': answer.contentType ?? FHIR_JSON }),
+      ...(answer.etag === undefined ? {} : { etag: answer.etag }),
+      ...(answer.lastModified === undefined ? {} : { 'last-modified': new Date(answer.lastModified).toUTCString() }),
+      ...(answer.location === undefined ? {} : { location: answer.location }),
+      ...answer.headers,
+    },
+    body: answer.body ?? (request.method === 'HEAD' ? undefined : answer.stream?.()),
+  };
+}
+
+/** Whether the request is a batch, a transaction, bytes for a Binary, or one interaction. */
+async function perform(deps: Deps, request: FhirRequest, claims: Claims, now: Instant): Promise<Result<Answer>> {
+  if (request.path.length === 0) {
+    if (request.method !== 'POST')
+      return fail({ code: 'method-not-allowed', text: 'the base takes a Bundle', allow: 'POST' });
+    const bundle = await readBatch(deps, request);
+    if (!bundle.ok) return bundle;
+    return bundle.value.type === 'batch'
+      ? performBatch(deps, request, claims, { now, batch: bundle.value })
+      : performTransaction(deps, request, claims, { now, transaction: bundle.value });
+  }
+  if (request.body.kind === 'bytes') return performUpload(deps, request, claims, now);
+  const interaction = route(deps, request);
+  return interaction.ok ? inUnit(deps, request, claims, { now, interaction: interaction.value }) : interaction;
+}
+
+type Performing = { readonly now: Instant; readonly interaction: Interaction };
+
+async function workFor(deps: Deps, unit: StoreUnit, claims: Claims, now: Instant): Promise<Result<Work>> {
+  const caller = await resolveCaller(unit, claims);
+  if (!caller.ok) return caller;
+  return ok({
+    deps,
+    unit,
+    caller: caller.value,
+    access: createAccess(accessOptions(deps, caller.value, now)),
+    now,
+    newId: () => deps.ids.next(),
+    traces: [],
+    persons: new Set(),
+    written: { any: false },
+    created: new Map(),
+    uploads: new Map(),
+    stale: new Set(),
+  });
+}
+
+/** Runs one interaction and records it, in one unit. A refusal undoes what was written and is recorded in a unit of its own. */
+async function inUnit(
+  deps: Deps,
+  request: FhirRequest,
+  claims: Claims,
+  { now, interaction }: Performing,
+): Promise<Result<Answer>> {
+  try {
+    return await deps.store.unit(async (unit): Promise<Result<Answer>> => {
+      const work = await workFor(deps, unit, claims, now);
+      if (!work.ok) return work;
+      const result = await interaction.run(work.value, request);
+      if (!result.ok) {
+        if (work.value.written.any) throw new Undo(result.failure);
+        await recordRefusal(work.value, request, interaction, result.failure);
+        return result;
+      }
+      await settle(work.value);
+      await recordDone(work.value, request, interaction);
+      return result;
+    });
+  } catch (error) {
+    if (!(error instanceof Undo)) throw error;
+    await deps.store.unit(async (unit) => {
+      const work = await workFor(deps, unit, claims, now);
+      if (work.ok) await recordRefusal(work.value, request, interaction, error.failure);
+    });
+    return fail(error.failure);
+  }
+}
+
+/** Bytes are stored aside before the unit begins, and dropped unless it takes them. */
+async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, now: Instant): Promise<Result<Answer>> {
+  if (request.body.kind !== 'bytes' || request.method !== 'POST' || request.path.join('/') !== 'Binary') {
+    const known = route(deps, request);
+    return known.ok
+      ? fail({ code: 'method-not-allowed', text: 'content is created, never replaced', allow: 'GET, POST' })
+      : known;
+  }
+  const { source } = request.body;
+  let upload: { readonly id: string };
+  try {
+    upload = await deps.store.stage(source, deps.limits.maxBinaryBytes);
+  } catch (error) {
+    if (error instanceof UploadTooLarge)
+      return fail({ code: 'too-large', text: `content has at most ${deps.limits.maxBinaryBytes} bytes` });
+    throw error;
+  }
+  const contentType = await request.body.contentType;
+  const staged = { id: upload.id, contentType };
+  const interaction: Interaction = {
+    name: 'create',
+    action: 'create',
+    type: 'Binary',
+    run: (work, asked) => createBinary(work, asked, staged),
+  };
+  let taken = false;
+  try {
+    const result = await inUnit(deps, request, claims, { now, interaction });
+    taken = result.ok;
+    return result;
+  } finally {
+    if (!taken) await deps.store.discard(upload.id);
+  }
+}
+
+async function performTransaction(
+  deps: Deps,
+  request: FhirRequest,
+  claims: Claims,
+  { now, transaction }: { readonly now: Instant; readonly transaction: Transaction },
+): Promise<Result<Answer>> {
+  const interaction: Interaction = {
+    name: 'transaction',
+    action: 'update',
+    run: (work, asked) => runTransaction(work, asked, transaction),
+  };
+  let taken = false;
+  try {
+    const result = await inUnit(deps, request, claims, { now, interaction });
+    taken = result.ok;
+    return result;
+  } finally {
+    if (!taken) for (const upload of transaction.uploads.values()) await deps.store.discard(upload);
+  }
+}
+
+/**
+ * A batch runs in one unit, so that each person has one record of it. An entry that is refused after it has written makes the unit
+ * start again with that refusal as its answer: the others are then as if it had never been tried.
+ */
+async function performBatch(
+  deps: Deps,
+  request: FhirRequest,
+  claims: Claims,
+  { now, batch }: { readonly now: Instant; readonly batch: Batch },
+): Promise<Result<Answer>> {
+  const settled = new Map<number, Failure>();
+  const interaction: Interaction = { name: 'batch', action: 'update', run: async () => ok({ status: 200 }) };
+  const taken = new Set<string>();
+  try {
+    for (;;) {
+      try {
+        return await deps.store.unit(async (unit): Promise<Result<Answer>> => {
+          const work = await workFor(deps, unit, claims, now);
+          if (!work.ok) return work;
+          taken.clear();
+          const ran = await runBatch(work.value, request, batch, settled);
+          if (ran.undo !== undefined) {
+            settled.set(ran.undo.entry, ran.undo.failure);
+            throw new Undo(ran.undo.failure);
+          }
+          for (const used of ran.uploads) taken.add(used);
+          await settle(work.value);
+          if (ran.done)
+            await recordDone(work.value, request, { ...interaction, action: ran.wrote ? 'update' : 'search' });
+          for (const refusal of ran.refusals)
+            await recordRefusal(work.value, refusal.request, refusal.interaction, refusal.failure);
+          return ok(ran.answer);
+        });
+      } catch (error) {
+        if (!(error instanceof Undo)) throw error;
+      }
+    }
+  } finally {
+    for (const upload of batch.uploads.values()) if (!taken.has(upload)) await deps.store.discard(upload);
+  }
+}

@@ -1,0 +1,121 @@
+/** The policy information point: what the server looks up for itself, in the unit that decides. */
+import type { Caller, Claims, Identifier } from '../access/caller.ts';
+import { systemGuard } from '../access/decision.ts';
+import { type SpaceSources, spaceEntry } from '../access/space.ts';
+import type { IndexEntry } from '../fhir/index-entry.ts';
+import { referenceOf } from '../fhir/json.ts';
+import { fail, ok, type Result } from '../fhir/result.ts';
+import type { JsonObject, Key, Ref } from '../fhir/types.ts';
+import type { StoreUnit, Version } from '../ports/store.ts';
+import { guarded } from '../query/plan.ts';
+import { and, type Predicate, term } from '../query/predicate.ts';
+
+/** Pages of the server's own searches; a person's rights are far fewer. */
+const PAGE = 500;
+
+/** Every current match, page by page, for the server's own use. */
+export async function searchAll(
+  unit: StoreUnit,
+  type: string,
+  where: readonly Predicate[],
+): Promise<readonly Version[]> {
+  const found: Version[] = [];
+  let after: readonly (string | number | null)[] | undefined;
+  for (;;) {
+    const page = await unit.search(
+      guarded(
+        {
+          type,
+          where: and(...where),
+          sort: [],
+          limit: PAGE,
+          total: false,
+          ...(after === undefined ? {} : { after }),
+        },
+        systemGuard(type, 'facts'),
+      ),
+    );
+    found.push(...page.matches);
+    after = page.matches.at(-1)?.position;
+    if (!page.more || after === undefined) return found;
+  }
+}
+
+/** Compiles the person's consents, teams and delegations anew from what is stored now. */
+export async function rebuildSpace(unit: StoreUnit, person: Ref): Promise<IndexEntry> {
+  const of = async (type: string, where: readonly Predicate[]): Promise<readonly JsonObject[]> =>
+    (await searchAll(unit, type, [term('_owner', person), ...where])).map((v) => JSON.parse(v.body) as JsonObject);
+  const sources: SpaceSources = {
+    consents: await of('Consent', [term('_active', '1')]),
+    careTeams: await of('CareTeam', [term('_active', '1')]),
+    relatedPersons: await of('RelatedPerson', []),
+  };
+  return spaceEntry(sources);
+}
+
+const refused = (why: string) => fail({ code: 'unauthenticated', why });
+
+/** The one current directory entry with this business identifier. */
+async function byIdentifier(unit: StoreUnit, type: string, id: Identifier): Promise<Ref | undefined> {
+  const page = await unit.search(
+    guarded(
+      {
+        type,
+        where: term('identifier', `${id.system}|${id.value}`),
+        sort: [],
+        limit: 2,
+        total: false,
+      },
+      systemGuard(type, 'directory'),
+    ),
+  );
+  const [only] = page.matches;
+  if (page.matches.length !== 1 || only === undefined) return undefined;
+  // `active` false is how the directory takes an entry out of service (contract.md): it names nobody any more.
+  return (JSON.parse(only.body) as JsonObject)['active'] === false ? undefined : `${type}/${only.id}`;
+}
+
+async function exists(unit: StoreUnit, ref: string): Promise<Version | undefined> {
+  const [type, id] = ref.split('/');
+  const key: Key = { type: type ?? '', id: id ?? '' };
+  const found = await unit.read(key, systemGuard(key.type, 'directory'));
+  return found === undefined || found.deleted ? undefined : found;
+}
+
+/** Resolves verified claims to the directory and the register of persons; a caller whom they do not know is refused (401). */
+export async function resolveCaller(unit: StoreUnit, claims: Claims): Promise<Result<Caller>> {
+  const base = { claims, kind: claims.kind, ...(claims.patient === undefined ? {} : { person: claims.patient }) };
+  switch (claims.kind) {
+    case 'patient':
+      if ((await exists(unit, claims.patient)) === undefined) return refused('the person is not in the register');
+      return ok({ ...base, self: claims.fhirUser });
+    case 'representative': {
+      const related = await exists(unit, claims.fhirUser);
+      if (related === undefined) return refused('the RelatedPerson is not known');
+      if ((await exists(unit, claims.actsFor)) === undefined)
+        return refused('the person acted for is not in the register');
+      // A delegation must name both (C7); a RelatedPerson of somebody else is simply without one, and sees nothing.
+      const own = referenceOf((JSON.parse(related.body) as JsonObject)['patient']) === claims.actsFor;
+      return ok({ ...base, ...(own ? { self: claims.fhirUser } : {}), person: claims.actsFor });
+    }
+    case 'professional': {
+      const self = await byIdentifier(unit, 'Practitioner', claims.nationalId);
+      if (self === undefined) return refused('the directory does not know the national identifier');
+      if (self !== claims.fhirUser) return refused('fhirUser and the national identifier name different professionals');
+      const structure = await byIdentifier(unit, 'Organization', claims.structure);
+      if (structure === undefined) return refused('the directory does not know the structure');
+      return ok({ ...base, self, structure, purpose: claims.purpose, profession: claims.profession });
+    }
+    case 'feeder':
+    case 'insurer': {
+      if (claims.structure === undefined) return ok(base);
+      const structure = await byIdentifier(unit, 'Organization', claims.structure);
+      if (structure === undefined) return refused('the directory does not know the structure');
+      return ok({ ...base, self: structure, structure });
+    }
+    case 'operator':
+      return ok(base);
+    default:
+      return refused('unknown kind of caller');
+  }
+}

@@ -1,0 +1,108 @@
+/** `$mask`, `$unmask`, `$hide`, `$release` (contract.md "Documents"; rules.md W4 to W6). */
+import {
+  HIDDEN_FROM_PATIENT,
+  HIDDEN_FROM_REPRESENTATIVES,
+  MASKED,
+  type VisibilityLabel,
+} from '../../access/rules/labels.ts';
+import { asArray, asObject, asText, sameJson } from '../../fhir/json.ts';
+import { fail, malformed, ok, type Result, unprocessable } from '../../fhir/result.ts';
+import type { Json, JsonObject, Key } from '../../fhir/types.ts';
+import { type Answer, versionAnswer } from '../answer.ts';
+import type { FhirRequest } from '../request.ts';
+import { changeLabels, exempted, mayChange } from '../types/label-rights.ts';
+import { labelsOf, withLabels } from '../types/labels.ts';
+import { delegationNames } from '../types/related-person.ts';
+import { itemHolds, parsed, refile, save, seen, type Work } from '../work.ts';
+import { inScope } from './read.ts';
+
+/** The types on which labels are changed by operations. */
+export const LABELLED_TYPES = ['DocumentReference', 'RelatedPerson'] as const;
+
+const WHO: Readonly<Record<string, VisibilityLabel>> = {
+  patient: HIDDEN_FROM_PATIENT,
+  representatives: HIDDEN_FROM_REPRESENTATIVES,
+};
+
+type Asked = { readonly label: VisibilityLabel; readonly set: boolean; readonly stated: boolean | undefined };
+
+const parameterNamed = (parameters: JsonObject | undefined, name: string): JsonObject | undefined =>
+  asArray(parameters?.['parameter'])
+    .map(asObject)
+    .find((p) => p?.['name'] === name);
+
+/** Reads the operation's Parameters; none at all are an empty list. */
+function readParameters(operation: string, body: Json | undefined): Result<Asked> {
+  const parameters = asObject(body);
+  if (body !== undefined && parameters?.['resourceType'] !== 'Parameters')
+    return malformed('the body is a Parameters resource');
+  const known: Readonly<Record<string, string>> = { $mask: 'atHoldersRequest', $hide: 'from', $release: 'to' };
+  const foreign = asArray(parameters?.['parameter'])
+    .map((p) => asText(asObject(p)?.['name']))
+    .find((name) => name !== known[operation]);
+  if (foreign !== undefined) return malformed(`the parameter \`${foreign}\` is not known here`);
+  switch (operation) {
+    case '$mask': {
+      const value = parameterNamed(parameters, 'atHoldersRequest');
+      const stated = value?.['valueBoolean'];
+      if (value !== undefined && typeof stated !== 'boolean') return malformed('`atHoldersRequest` is a boolean');
+      return ok({ label: MASKED, set: true, stated: stated === true });
+    }
+    case '$unmask':
+      return ok({ label: MASKED, set: false, stated: undefined });
+    default: {
+      const name = known[operation] ?? '';
+      const label = WHO[asText(parameterNamed(parameters, name)?.['valueCode']) ?? ''];
+      if (label === undefined) return malformed(`\`${name}\` is the code \`patient\` or \`representatives\``);
+      return ok({ label, set: operation === '$hide', stated: undefined });
+    }
+  }
+}
+
+export async function labelOperation(
+  work: Work,
+  request: FhirRequest,
+  { key, operation }: { readonly key: Key; readonly operation: string },
+): Promise<Result<Answer>> {
+  const scope = inScope(work, 'u', key.type);
+  if (!scope.ok) return scope;
+  const asked = readParameters(operation, request.body.kind === 'json' ? request.body.value : undefined);
+  if (!asked.ok) return asked;
+  const item = await seen(work, key);
+  if (item === undefined) return fail({ code: 'not-found' });
+  const limit = work.access.scopeLimit('u', key.type);
+  if (!(await itemHolds(work, key, limit))) return fail({ code: 'out-of-scope', needed: `${key.type}.u` });
+  if (item.deleted) return fail({ code: 'gone' });
+  const { label, set, stated } = asked.value;
+  const allowed = await mayChange(work, item, label, { set, stated });
+  if (!allowed.ok) return allowed;
+  if (key.type === 'RelatedPerson' && set && (await delegationNames(work, item.owner ?? `Patient/${key.id}`, key.id))) {
+    return unprocessable(
+      'a RelatedPerson whom a delegation names carries no label',
+      'RelatedPerson.meta.security',
+      'C7',
+    );
+  }
+  work.traces.push({ owner: item.owner, item: `${key.type}/${key.id}` });
+  const resource = parsed(item);
+  const before = labelsOf(resource);
+  const after = new Set(before);
+  if (set) after.add(label);
+  else after.delete(label);
+  if (before.has(label) === set) {
+    // A write without effect makes no version; the exemption from "mask everything" (W5) is the server's own record.
+    const filing = label === MASKED ? await exempted(work, item.owner, item.filing, !set) : item.filing;
+    if (!sameJson({ ...filing }, { ...item.filing })) await refile(work, item, filing);
+    return ok(versionAnswer(200, item, item.body));
+  }
+  const filing = await changeLabels(work, item, before, after, stated);
+  if (!filing.ok) return filing;
+  const saved = await save(work, {
+    key,
+    before: item,
+    resource: withLabels(resource, after),
+    owner: item.owner,
+    filing: filing.value,
+  });
+  return ok(versionAnswer(200, saved, saved.body));
+}

@@ -1,0 +1,400 @@
+/** https://hl7.org/fhir/R4/search.html: search by type, in a compartment, and the matching of conditional interactions. */
+import { type Access, isTraitsOnly } from '../../access/access.ts';
+import { INS_SYSTEMS } from '../../fhir/canonical.ts';
+import { outcomeWarnings } from '../../fhir/outcome.ts';
+import { fail, malformed, ok, type Result } from '../../fhir/result.ts';
+import type { Ref } from '../../fhir/types.ts';
+import type { Version } from '../../ports/store.ts';
+import { type Lowering, lowerAll } from '../../query/lower.ts';
+import { parseSearch } from '../../query/parse.ts';
+import { type Guard, guarded, hop } from '../../query/plan.ts';
+import { ALL, and, or, type Predicate, term } from '../../query/predicate.ts';
+import type { Filter, Include, SearchQuery } from '../../query/search-query.ts';
+import { type Answer, preferenceOf } from '../answer.ts';
+import type { Deps } from '../deps.ts';
+import type { FhirRequest } from '../request.ts';
+import { itemHolds, keyOf, type Work } from '../work.ts';
+import { bundleText } from './bundle-text.ts';
+import { projectionFor } from './projection.ts';
+import { bodyFor, inScope } from './read.ts';
+
+type Parameters = readonly (readonly [name: string, value: string])[];
+
+const bySight =
+  (deps: Deps) =>
+  (type: string, param: string): boolean =>
+    deps.declarations.get(type)?.bySight.includes(param) === true;
+
+const lowering = (work: Work, guardOf: (type: string) => Guard): Lowering => ({
+  guardOf,
+  types: [...work.deps.declarations.keys()],
+  bySight: bySight(work.deps),
+  now: work.now,
+});
+
+/** Chains, reverse chains and includes look with the search permission of each type they reach. */
+const searchGuard =
+  (access: Access) =>
+  (type: string): Guard =>
+    access.guard(type, 's');
+
+export function parseFor(work: Work, type: string, parameters: Parameters, lenient: boolean): Result<SearchQuery> {
+  return parseSearch(parameters, {
+    registry: work.deps.registry,
+    type,
+    baseUrl: work.deps.baseUrl,
+    lenient,
+    bySight: bySight(work.deps),
+  });
+}
+
+/** Persons whom a search names in its parameters: an empty answer about them is still an access (O1). */
+const namedPersons = (filters: readonly Filter[]): readonly Ref[] =>
+  filters.flatMap((f) =>
+    f.kind === 'match'
+      ? f.values.flatMap((v) =>
+          v.kind === 'local' ? v.refs.filter((r) => r.startsWith('Patient/') && v.refs.length === 1) : [],
+        )
+      : [],
+  );
+
+/**
+ * D9: who may search Patient, and how; decided before data is looked at. The holder's side asks anything (S1 and C7 empty it); the others by
+ * `_id` or by exact INS; an `ETREAT` token by traits.
+ */
+function patientSearchAllowed(work: Work, query: SearchQuery): Result<void> {
+  const { caller } = work;
+  if (caller.kind === 'patient' || caller.kind === 'representative') return ok(undefined);
+  const exact = query.filters.some(
+    (f) =>
+      f.kind === 'match' &&
+      f.modifier === undefined &&
+      ((f.param === '_id' && f.values.length > 0) ||
+        (f.param === 'identifier' &&
+          f.values.every(
+            (v) =>
+              v.kind === 'token' &&
+              v.system !== undefined &&
+              INS_SYSTEMS.includes(v.system) &&
+              v.code !== undefined &&
+              v.code !== '',
+          ))),
+  );
+  if (exact && !isTraitsOnly(caller)) return ok(undefined);
+  if (caller.kind === 'professional' && caller.purpose === 'ETREAT' && byTraits(query.filters)) return ok(undefined);
+  return fail({
+    code: 'forbidden',
+    rule: 'D9',
+    text: 'a person is searched by `_id` or by exact INS (`identifier=system|value`)',
+  });
+}
+
+/** At least the family name and the birth date, as values and not as patterns. */
+function byTraits(filters: readonly Filter[]): boolean {
+  const plain = (param: string) =>
+    filters.some(
+      (f) =>
+        f.kind === 'match' &&
+        f.param === param &&
+        (f.modifier === undefined || f.modifier === 'exact') &&
+        f.values.every((v) => v.kind !== 'date' || (v.prefix === 'eq' && v.hi - v.lo <= 25 * 3_600_000)),
+    );
+  return plain('family') && plain('birthdate');
+}
+
+/** A search that shows nothing of persons still says about whom it asked. */
+export async function search(
+  work: Work,
+  request: FhirRequest,
+  target: { readonly type: string; readonly person?: Ref },
+): Promise<Result<Answer>> {
+  const { type, person } = target;
+  const scope = inScope(work, 's', type);
+  if (!scope.ok) return scope;
+  if (!work.access.hasRow(type)) {
+    return fail({ code: 'forbidden', rule: ROW[type] ?? 'D1', text: `this kind of caller does not search ${type}` });
+  }
+  const parsed = parseFor(work, type, request.query, preferenceOf(request).lenient);
+  if (!parsed.ok) return parsed;
+  const query = parsed.value;
+  if (type === 'Patient' && person === undefined) {
+    const allowed = patientSearchAllowed(work, query);
+    if (!allowed.ok) return allowed;
+  }
+  if (person !== undefined) {
+    const found = await work.unit.read(keyOf(person), work.access.visible('Patient'));
+    if (found === undefined || found.deleted) return fail({ code: 'not-found' });
+  }
+  for (const named of [...(person === undefined ? [] : [person]), ...namedPersons(query.filters)]) {
+    // Only a person of the register: an event about nobody who exists has no one to be shown to.
+    if (await itemHolds(work, keyOf(named), ALL)) work.persons.add(named);
+  }
+  if (work.caller.person !== undefined && (await itemHolds(work, keyOf(work.caller.person), ALL))) {
+    work.persons.add(work.caller.person);
+  }
+  return answerSearch(work, request, { type, query, within: person === undefined ? ALL : term('_owner', person) });
+}
+
+type Asked = { readonly type: string; readonly query: SearchQuery; readonly within: Predicate };
+
+async function answerSearch(work: Work, request: FhirRequest, { type, query, within }: Asked): Promise<Result<Answer>> {
+  const context = cursorContext(work, request, query);
+  const after = openCursor(work, query, context);
+  if (!after.ok) return after;
+  const where = and(within, ownerOfNamed(query), lowerAll(query.filters, lowering(work, searchGuard(work.access))));
+  const counting = query.summary === 'count';
+  const page = await work.unit.search(
+    guarded(
+      {
+        type,
+        where,
+        sort: query.sort,
+        limit: counting ? 0 : query.count,
+        ...(after.value === undefined ? {} : { after: after.value }),
+        total: counting || query.total === 'accurate' || query.total === 'estimate',
+      },
+      work.access.guard(type, 's'),
+    ),
+  );
+  const project = projectionFor(work.deps.summaries, type, query);
+  const entries: string[] = [];
+  for (const match of page.matches) {
+    work.traces.push({ owner: match.owner, item: `${type}/${match.id}` });
+    entries.push(entryText(work, match, project(await bodyFor(work, match)), 'match'));
+  }
+  const matched = new Set(page.matches.map((m) => `${type}/${m.id}`));
+  for (const included of await includes(work, query, page.matches, matched)) {
+    work.traces.push({ owner: included.owner, item: `${included.type}/${included.id}` });
+    const shape = projectionFor(work.deps.summaries, included.type, query);
+    entries.push(entryText(work, included, shape(await bodyFor(work, included)), 'include'));
+  }
+  if (query.dropped.length > 0) {
+    const faults = query.dropped.map((name) => ({
+      text: `the parameter \`${name}\` was ignored`,
+      code: 'not-supported',
+    }));
+    entries.push(`{"resource":${JSON.stringify(outcomeWarnings(faults))},"search":{"mode":"outcome"}}`);
+  }
+  const path = `${work.deps.baseUrl}/${request.path.filter((s) => s !== '_search').join('/')}`;
+  const last = page.matches.at(-1);
+  const next =
+    page.more && last !== undefined
+      ? link(path, [
+          ...query.used,
+          ['_cursor', work.deps.cursors.seal(JSON.stringify([work.now, last.position]), context)],
+        ])
+      : undefined;
+  const whole = query.cursor === undefined && !page.more && !counting ? page.matches.length : undefined;
+  const total = query.total === 'none' ? undefined : (page.total ?? whole);
+  return ok({
+    status: 200,
+    body: bundleText({ type: 'searchset', total, self: link(path, query.used), next, entries }),
+  });
+}
+
+const link = (path: string, parameters: Parameters): string =>
+  parameters.length === 0
+    ? path
+    : `${path}?${parameters.map(([n, v]) => `${encodeURIComponent(n)}=${encodeURIComponent(v)}`).join('&')}`;
+
+const entryText = (work: Work, version: Version, body: string, mode: 'match' | 'include'): string =>
+  `{"fullUrl":${JSON.stringify(`${work.deps.baseUrl}/${version.type}/${version.id}`)},"resource":${body},"search":{"mode":"${mode}"}}`;
+
+/** A `patient=Patient/x` says who owns what is found: told to the store, it need not weigh anybody else's rights. */
+function ownerOfNamed(query: SearchQuery): Predicate {
+  for (const filter of query.filters) {
+    if (filter.kind !== 'match' || filter.param !== 'patient' || filter.modifier !== undefined) continue;
+    const [value] = filter.values;
+    const owned = OWNER_BY_PATIENT.includes(query.type);
+    if (owned && filter.values.length === 1 && value?.kind === 'local' && value.refs.length === 1) {
+      return term('_owner', value.refs[0] ?? '');
+    }
+  }
+  return ALL;
+}
+
+/** Types whose owner is exactly whom their `patient` parameter names. */
+const OWNER_BY_PATIENT: readonly string[] = [
+  'DocumentReference',
+  'List',
+  'Consent',
+  'CareTeam',
+  'RelatedPerson',
+  'Communication',
+  'Appointment',
+];
+
+/** A cursor is a bookmark of this caller for this question; it permits nothing, every page is decided anew (O3). */
+const cursorContext = (work: Work, request: FhirRequest, query: SearchQuery): string =>
+  JSON.stringify([
+    work.caller.self ?? work.caller.kind,
+    work.caller.structure ?? '',
+    work.caller.person ?? '',
+    work.caller.claims.clientId,
+    request.path.filter((s) => s !== '_search'),
+    query.used,
+  ]);
+
+/** A bookmark is good for a quarter of an hour. */
+const CURSOR_LIFE = 15 * 60_000;
+
+function openCursor(
+  work: Work,
+  query: SearchQuery,
+  context: string,
+): Result<readonly (string | number | null)[] | undefined> {
+  if (query.cursor === undefined) return ok(undefined);
+  const opened = work.deps.cursors.open(query.cursor, context);
+  const refused = malformed('the cursor is not one of this search, or is too old', '_cursor');
+  if (opened === undefined) return refused;
+  // INVARIANT: what the seal opens was written by `answerSearch`.
+  const [at, position] = JSON.parse(opened) as [number, (string | number | null)[]];
+  return work.now - at <= CURSOR_LIFE ? ok(position) : refused;
+}
+
+const MAX_INCLUDED = 1000;
+const MAX_ROUNDS = 4;
+
+/** `_include` and `_revinclude`, each a further guarded plan; `:iterate` goes on from what was included, a bounded number of times. */
+async function includes(
+  work: Work,
+  query: SearchQuery,
+  matches: readonly Version[],
+  seen: Set<string>,
+): Promise<readonly Version[]> {
+  const found: Version[] = [];
+  let frontier: readonly Version[] = matches;
+  for (let round = 0; round < MAX_ROUNDS && frontier.length > 0; round += 1) {
+    const fresh: Version[] = [];
+    const keep = (version: Version): void => {
+      const ref = `${version.type}/${version.id}`;
+      if (seen.has(ref) || seen.size >= MAX_INCLUDED) return;
+      seen.add(ref);
+      fresh.push(version);
+    };
+    for (const include of query.includes) {
+      if (round > 0 && !include.iterate) continue;
+      for (const version of await included(work, include, frontier)) keep(version);
+    }
+    for (const include of query.revincludes) {
+      if (round > 0 && !include.iterate) continue;
+      for (const version of await revincluded(work, include, frontier)) keep(version);
+    }
+    found.push(...fresh);
+    frontier = fresh;
+  }
+  return found;
+}
+
+/** The resources that a page's resources name in a parameter. */
+async function included(work: Work, include: Include, from: readonly Version[]): Promise<readonly Version[]> {
+  const sources = from.filter((v) => v.type === include.source);
+  const found: Version[] = [];
+  const parameter = work.deps.registry.parameters.get(include.source)?.get(include.param);
+  if (sources.length === 0 || parameter === undefined) return found;
+  const targets = [...work.deps.declarations.keys()].filter(
+    (t) => parameter.targets.includes(t) && (include.target === undefined || include.target === t),
+  );
+  for (const target of targets) {
+    // Which of this type the sources name, by the same index that a chain would follow, inside the caller's sight of both types.
+    const page = await work.unit.search(
+      guarded(
+        {
+          type: target,
+          where: {
+            op: 'or',
+            of: sources.map(
+              (s): Predicate => ({
+                op: 'from',
+                param: include.param,
+                hop: sourceHop(work, s),
+              }),
+            ),
+          },
+          sort: [],
+          limit: MAX_INCLUDED,
+          total: false,
+        },
+        work.access.guard(target, 's'),
+      ),
+    );
+    found.push(...page.matches);
+  }
+  return found;
+}
+
+const sourceHop = (work: Work, source: Version) =>
+  hop(work.access.guard(source.type, 's'), term('_id', source.id), { deleted: false });
+
+/** The resources that name a page's resources in a parameter. */
+async function revincluded(work: Work, include: Include, from: readonly Version[]): Promise<readonly Version[]> {
+  const named = from.filter((v) => include.target === undefined || v.type === include.target);
+  if (named.length === 0 || !work.deps.declarations.has(include.source)) return [];
+  const page = await work.unit.search(
+    guarded(
+      {
+        type: include.source,
+        where: or(
+          ...named.map((v) =>
+            bySight(work.deps)(include.source, include.param)
+              ? ({ op: 'via', param: include.param, hop: sourceHop(work, v) } as const)
+              : term(include.param, `${v.type}/${v.id}`),
+          ),
+        ),
+        sort: [],
+        limit: MAX_INCLUDED,
+        total: false,
+      },
+      work.access.guard(include.source, 's'),
+    ),
+  );
+  return page.matches;
+}
+
+/**
+ * The matches of a conditional interaction: at most two, inside what the caller can see, and only with a scope that lets them search.
+ */
+export async function conditionalMatches(
+  work: Work,
+  type: string,
+  parameters: Parameters,
+): Promise<Result<readonly Version[]>> {
+  const scope = inScope(work, 's', type);
+  if (!scope.ok) return scope;
+  const parsed = parseFor(work, type, parameters, false);
+  if (!parsed.ok) return parsed;
+  if (parsed.value.filters.length === 0) return malformed('a condition needs at least one search parameter');
+  if (type === 'Patient') {
+    const allowed = patientSearchAllowed(work, parsed.value);
+    if (!allowed.ok) return allowed;
+  }
+  const guardOf = (t: string): Guard => work.access.visible(t);
+  const page = await work.unit.search(
+    guarded(
+      {
+        type,
+        where: and(lowerAll(parsed.value.filters, lowering(work, guardOf)), work.access.scopeLimit('s', type)),
+        sort: [],
+        limit: 2,
+        total: false,
+      },
+      guardOf(type),
+    ),
+  );
+  return ok(page.matches);
+}
+
+/** The row of section 4 that a refused search falls under. */
+const ROW: Readonly<Record<string, string>> = {
+  DocumentReference: 'D1',
+  Binary: 'D1',
+  List: 'D1',
+  Provenance: 'D1',
+  RelatedPerson: 'D2',
+  Communication: 'D5',
+  Appointment: 'D6',
+  Consent: 'D7',
+  AuditEvent: 'D8',
+  Patient: 'D9',
+  CareTeam: 'D11',
+};

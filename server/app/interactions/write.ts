@@ -1,0 +1,297 @@
+/** https://hl7.org/fhir/R4/http.html#create, #update, #patch, #delete, with their conditional forms. */
+
+import { isTraitsOnly } from '../../access/access.ts';
+import { applyFhirPathPatch } from '../../fhir/fhirpath-patch.ts';
+import { asArray, asObject, asText, sameJson } from '../../fhir/json.ts';
+import { applyJsonPatch } from '../../fhir/json-patch.ts';
+import { outcomeOk } from '../../fhir/outcome.ts';
+import { fail, malformed, ok, type Result } from '../../fhir/result.ts';
+import type { Json, JsonObject, Key, Resource } from '../../fhir/types.ts';
+import type { Version } from '../../ports/store.ts';
+import { type Answer, etagOf, ifMatchHolds, preferenceOf, versionAnswer } from '../answer.ts';
+import type { Accepted } from '../declaration.ts';
+import type { FhirRequest } from '../request.ts';
+import { forbidden } from '../types/filing.ts';
+import { declarationOf, erase, itemHolds, parsed, save, seen, type Work } from '../work.ts';
+import { inScope } from './read.ts';
+import { localReferences } from './references.ts';
+import { conditionalMatches } from './search.ts';
+
+const notAllowed = (text: string, allow: string) => fail({ code: 'method-not-allowed', text, allow });
+
+/** The body as a resource of this type, valid against R4, its references under our base made relative. */
+export function prepared(work: Work, type: string, body: Json | undefined): Result<Resource> {
+  const object = asObject(body);
+  if (object === undefined) return malformed('a resource is a JSON object');
+  if (object['resourceType'] !== type) return malformed(`the body is not a ${type}`, 'resourceType');
+  // INVARIANT: an object with a resourceType; the validator says whether it is more.
+  const resource = localReferences(object as Resource, work.deps.baseUrl);
+  const subsetted = work.deps.summaries.refusal(resource);
+  if (subsetted !== undefined) return fail({ code: 'unprocessable', faults: [subsetted] });
+  const faults = work.deps.validator.validate(resource);
+  return faults.length === 0 ? ok(resource) : fail({ code: 'unprocessable', faults });
+}
+
+const bodyOf = (request: FhirRequest): Json | undefined =>
+  request.body.kind === 'json' ? request.body.value : undefined;
+
+/** What is refused before any data is looked at: no scope, or a token that opens one search and nothing else (C5). */
+function mayTry(work: Work, letter: 'c' | 'u' | 'd', type: string): Result<void> {
+  const scope = inScope(work, letter, type);
+  if (!scope.ok) return scope;
+  return isTraitsOnly(work.caller)
+    ? forbidden('C5', 'this token opens the search by traits and nothing else')
+    : ok(undefined);
+}
+
+/** A SMART scope with a constraint covers only what matches it, before and after the write. */
+async function scopeCovers(work: Work, letter: 'c' | 'u' | 'd', key: Key): Promise<Result<void>> {
+  const limit = work.access.scopeLimit(letter, key.type);
+  if (limit.op === 'all' || (await itemHolds(work, key, limit))) return ok(undefined);
+  return fail({ code: 'out-of-scope', needed: `${key.type}.${letter}` });
+}
+
+/** The answer to a write, as `Prefer: return=` asks. */
+export function writeAnswer(work: Work, request: FhirRequest, status: 200 | 201, version: Version): Answer {
+  const { returns } = preferenceOf(request);
+  const body =
+    returns === 'minimal'
+      ? undefined
+      : returns === 'OperationOutcome'
+        ? JSON.stringify(outcomeOk(status === 201 ? 'created' : 'updated'))
+        : version.body;
+  return {
+    ...versionAnswer(status, version, body),
+    ...(status === 201
+      ? { location: `${work.deps.baseUrl}/${version.type}/${version.id}/_history/${version.versionId}` }
+      : {}),
+  };
+}
+
+export async function create(work: Work, request: FhirRequest, type: string): Promise<Result<Answer>> {
+  const allowed = mayTry(work, 'c', type);
+  if (!allowed.ok) return allowed;
+  const condition = request.headers['if-none-exist'];
+  if (condition !== undefined) {
+    const found = await conditionalMatches(work, type, [...new URLSearchParams(condition.replace(/^.*\?/, ''))]);
+    if (!found.ok) return found;
+    const [first, second] = found.value;
+    if (second !== undefined)
+      return fail({ code: 'precondition-failed', text: 'the condition matches more than one resource' });
+    if (first !== undefined) {
+      work.traces.push({ owner: first.owner, item: `${type}/${first.id}` });
+      return ok(writeAnswer(work, request, 200, first));
+    }
+  }
+  const made = await createAs(work, type, bodyOf(request), work.newId());
+  return made.ok ? ok(writeAnswer(work, request, 201, made.value)) : made;
+}
+
+/** Creates under an id chosen by the server. */
+export async function createAs(work: Work, type: string, body: Json | undefined, id: string): Promise<Result<Version>> {
+  const allowed = mayTry(work, 'c', type);
+  if (!allowed.ok) return allowed;
+  const rule = declarationOf(work, type).writes.create;
+  if (rule === undefined) return notAllowed(`${type} is not created through the API`, 'GET, HEAD');
+  const resource = prepared(work, type, body);
+  if (!resource.ok) return resource;
+  const { id: _sent, ...withoutId } = resource.value;
+  // INVARIANT: `resourceType` stays.
+  const accepted = await rule(work, withoutId as Resource, id);
+  return accepted.ok ? store(work, { type, id }, undefined, accepted.value, 'c') : accepted;
+}
+
+async function store(
+  work: Work,
+  key: Key,
+  before: Version | undefined,
+  accepted: Accepted,
+  letter: 'c' | 'u',
+): Promise<Result<Version>> {
+  const version = await save(work, { key, before, ...accepted });
+  const covered = await scopeCovers(work, letter, key);
+  return covered.ok ? ok(version) : covered;
+}
+
+/** The target of a change: seen by the caller, not deleted, in the version they expect. */
+async function target(work: Work, request: FhirRequest, key: Key, letter: 'u' | 'd'): Promise<Result<Version>> {
+  const found = await seen(work, key);
+  if (found === undefined) return fail({ code: 'not-found' });
+  const covered = await scopeCovers(work, letter, key);
+  if (!covered.ok) return covered;
+  if (found.deleted) return fail({ code: 'gone' });
+  return ifMatchHolds(request.headers['if-match'], found)
+    ? ok(found)
+    : fail({ code: 'precondition-failed', text: 'the resource has another version' });
+}
+
+export async function update(work: Work, request: FhirRequest, key: Key): Promise<Result<Answer>> {
+  const allowed = mayTry(work, 'u', key.type);
+  if (!allowed.ok) return allowed;
+  if (declarationOf(work, key.type).writes.update === undefined) {
+    return notAllowed(`${key.type} is not updated through the API`, 'GET, HEAD');
+  }
+  const body = asObject(bodyOf(request));
+  if (body !== undefined && body['id'] !== key.id)
+    return malformed('the id in the body is not that of the URL', `${key.type}.id`);
+  const found = await target(work, request, key, 'u');
+  if (!found.ok) return found;
+  const resource = prepared(work, key.type, body);
+  if (!resource.ok) return resource;
+  return change(work, request, found.value, { resource: resource.value, how: 'put', byPosition: false });
+}
+
+type Changed = { readonly resource: Resource; readonly how: 'put' | 'patch'; readonly byPosition: boolean };
+
+async function change(work: Work, request: FhirRequest, before: Version, changed: Changed): Promise<Result<Answer>> {
+  const rule = declarationOf(work, before.type).writes.update;
+  if (rule === undefined) return notAllowed(`${before.type} is not updated through the API`, 'GET, HEAD');
+  const current = parsed(before);
+  const { resource, how, byPosition } = changed;
+  const accepted = await rule(work, { before, current, how, byPosition }, resource);
+  if (!accepted.ok) return accepted;
+  work.traces.push({ owner: before.owner, item: `${before.type}/${before.id}` });
+  // A write without effect is accepted, and makes no version (section 5).
+  if (sameContent(current, accepted.value.resource) && sameJson({ ...before.filing }, { ...accepted.value.filing })) {
+    return ok(writeAnswer(work, request, 200, before));
+  }
+  const saved = await store(work, before, before, accepted.value, 'u');
+  return saved.ok ? ok(writeAnswer(work, request, 200, saved.value)) : saved;
+}
+
+/** Equal but for what the server writes itself. */
+function sameContent(a: Resource, b: Resource): boolean {
+  const bare = ({ meta, ...rest }: Resource): JsonObject => {
+    const { versionId: _v, lastUpdated: _l, ...kept } = (meta ?? {}) as JsonObject;
+    return { ...rest, meta: kept };
+  };
+  return sameJson(bare({ ...a, id: '' }), bare({ ...b, id: '' }));
+}
+
+export async function patch(work: Work, request: FhirRequest, key: Key): Promise<Result<Answer>> {
+  const allowed = mayTry(work, 'u', key.type);
+  if (!allowed.ok) return allowed;
+  if (declarationOf(work, key.type).writes.update === undefined) {
+    return notAllowed(`${key.type} is not patched through the API`, 'GET, HEAD');
+  }
+  if (request.body.kind !== 'json')
+    return fail({ code: 'unsupported-media-type', text: 'a patch is JSON Patch or FHIRPath Patch' });
+  const found = await target(work, request, key, 'u');
+  if (!found.ok) return found;
+  const current = parsed(found.value);
+  const patched = applyPatch(work, current, request.body);
+  if (!patched.ok) return patched;
+  const { resource, byPosition } = patched.value;
+  if (resource.id !== key.id || !sameServerMeta(current, resource)) {
+    return fail({
+      code: 'unprocessable',
+      faults: [{ text: 'a patch changes neither id nor the meta of the server', at: `${key.type}.meta` }],
+      rule: 'W10',
+    });
+  }
+  const valid = prepared(work, key.type, resource);
+  if (!valid.ok) return valid;
+  return change(work, request, found.value, { resource: valid.value, how: 'patch', byPosition });
+}
+
+const sameServerMeta = (a: Resource, b: Resource): boolean =>
+  a.meta?.['versionId'] === b.meta?.['versionId'] && a.meta?.['lastUpdated'] === b.meta?.['lastUpdated'];
+
+type Patched = { readonly resource: Resource; readonly byPosition: boolean };
+
+function applyPatch(
+  work: Work,
+  current: Resource,
+  { value: body, mediaType }: { readonly value: Json; readonly mediaType: string },
+): Result<Patched> {
+  if (mediaType === 'application/json-patch+json') {
+    const applied = applyJsonPatch(current, body);
+    if (!applied.ok) return applied;
+    // INVARIANT: `prepared` refuses what is not a resource of the type.
+    return ok({ resource: applied.value as Resource, byPosition: labelsByPosition(body) });
+  }
+  const applied = applyFhirPathPatch(current, body, work.deps.definitions);
+  // INVARIANT: as above.
+  return applied.ok ? ok({ resource: applied.value as Resource, byPosition: false }) : applied;
+}
+
+/**
+ * W10: a JSON Patch that takes a label away by its position alone, which somebody else's change may have moved. One that first
+ * tests what stands there names the label; an addition at the end names it too.
+ */
+function labelsByPosition(body: Json): boolean {
+  const tested: string[] = [];
+  for (const operation of asArray(body).map(asObject)) {
+    const path = asText(operation?.['path']) ?? '';
+    const op = asText(operation?.['op']);
+    if (op === 'test') tested.push(path);
+    if (op === 'test' || !/^\/(securityLabel|meta\/security)(\/|$)/.test(path)) continue;
+    if (op === 'add' && /^\/(securityLabel|meta\/security)(\/-)?$/.test(path)) continue;
+    if (!tested.some((t) => path === t || t.startsWith(`${path}/`))) return true;
+  }
+  return false;
+}
+
+export async function remove(work: Work, request: FhirRequest, key: Key): Promise<Result<Answer>> {
+  const allowed = mayTry(work, 'd', key.type);
+  if (!allowed.ok) return allowed;
+  const rule = declarationOf(work, key.type).writes.remove;
+  if (rule === undefined) return notAllowed(`${key.type} is not deleted through the API`, 'GET, HEAD, PUT, PATCH');
+  const found = await target(work, request, key, 'd');
+  if (!found.ok) return found;
+  const accepted = await rule(work, found.value, parsed(found.value));
+  if (!accepted.ok) return accepted;
+  const tombstone = await erase(work, found.value);
+  return ok({ status: 204, etag: etagOf(tombstone) });
+}
+
+/** The one resource that a conditional URL names; none and several are told apart only as far as the caller sees. */
+async function named(work: Work, request: FhirRequest, type: string): Promise<Result<Version | undefined>> {
+  const found = await conditionalMatches(work, type, request.query);
+  if (!found.ok) return found;
+  const [first, second] = found.value;
+  return second === undefined
+    ? ok(first)
+    : fail({ code: 'precondition-failed', text: 'the condition matches more than one resource' });
+}
+
+export async function conditionalUpdate(work: Work, request: FhirRequest, type: string): Promise<Result<Answer>> {
+  const allowed = mayTry(work, 'u', type);
+  if (!allowed.ok) return allowed;
+  const found = await named(work, request, type);
+  if (!found.ok) return found;
+  const body = asObject(bodyOf(request));
+  const id = asText(body?.['id']);
+  if (found.value === undefined) {
+    if (id !== undefined) return fail({ code: 'not-found' });
+    const made = await createAs(work, type, body, work.newId());
+    return made.ok ? ok(writeAnswer(work, request, 201, made.value)) : made;
+  }
+  if (id !== undefined && id !== found.value.id)
+    return malformed('the id in the body is not that of the match', `${type}.id`);
+  const key = { type, id: found.value.id };
+  const known =
+    body === undefined
+      ? request
+      : {
+          ...request,
+          body: { kind: 'json', value: { ...body, id: key.id }, mediaType: 'application/fhir+json' } as const,
+        };
+  return update(work, known, key);
+}
+
+export async function conditionalPatch(work: Work, request: FhirRequest, type: string): Promise<Result<Answer>> {
+  const allowed = mayTry(work, 'u', type);
+  if (!allowed.ok) return allowed;
+  const found = await named(work, request, type);
+  if (!found.ok) return found;
+  return found.value === undefined ? fail({ code: 'not-found' }) : patch(work, request, { type, id: found.value.id });
+}
+
+export async function conditionalRemove(work: Work, request: FhirRequest, type: string): Promise<Result<Answer>> {
+  const allowed = mayTry(work, 'd', type);
+  if (!allowed.ok) return allowed;
+  const found = await named(work, request, type);
+  if (!found.ok) return found;
+  return found.value === undefined ? fail({ code: 'not-found' }) : remove(work, request, { type, id: found.value.id });
+}

@@ -1,0 +1,14 @@
+/** D8, W19: the register of accesses. Written by the server itself; never changed, never deleted. */
+import { auditEventRows } from '../../access/rules/space.ts';
+import { auditMarks } from '../../audit/event.ts';
+import type { TypeDeclaration } from '../declaration.ts';
+
+export const auditEvent: TypeDeclaration = {
+  type: 'AuditEvent',
+  about: 'either',
+  rows: auditEventRows,
+  writes: {},
+  marks: async (_work, resource) => auditMarks(resource),
+  feedsSpace: false,
+  bySight: ['entity'],
+};

@@ -1,0 +1,118 @@
+/** W23: what belongs to documents. Binary, List and Provenance are filed with them and are never replaced by themselves. */
+import { binaryRows, listRows, provenanceRows } from '../../access/rules/documents.ts';
+import { asArray, asObject, referenceOf } from '../../fhir/json.ts';
+import { ok, type Result, unprocessable } from '../../fhir/result.ts';
+import type { Ref, Resource } from '../../fhir/types.ts';
+import type { Filing } from '../../ports/store.ts';
+import type { Accepted, TypeDeclaration } from '../declaration.ts';
+import { filedBy, keyOf, seen, type Work } from '../work.ts';
+import { documentsNamed, mayDeposit, mayFeed } from './document.ts';
+import { aboutPerson, authorOf, filingMarks, forbidden, isAuthor, isHolderSide, unresolved } from './filing.ts';
+import { refuseLabels } from './labels.ts';
+
+/** A Binary is filed by who may file documents. Alone it is about nobody: a token limited to one person files it in a transaction (C6). */
+async function createBinary(work: Work, resource: Resource): Promise<Result<Accepted>> {
+  const { caller } = work;
+  if (caller.kind === 'insurer' || caller.kind === 'operator')
+    return forbidden('W1', 'this caller never feeds a space');
+  if (caller.person !== undefined && work.created.size === 0) {
+    return forbidden('C6', 'this token is limited to one person: file the content in a transaction with its document');
+  }
+  const { securityContext: _server, ...sent } = resource;
+  return ok({ resource: sent as Resource, owner: undefined, filing: authorOf(work) });
+}
+
+export const binary: TypeDeclaration = {
+  type: 'Binary',
+  about: 'either',
+  rows: binaryRows,
+  writes: { create: createBinary },
+  marks: async (_work, resource, filing) => {
+    const document = referenceOf(resource['securityContext']);
+    return {
+      terms: [...filingMarks(filing), document === undefined ? ['_unattached', '1'] : ['_document', document]],
+      ranges: [],
+    };
+  },
+  feedsSpace: false,
+  bySight: [],
+};
+
+/** Every document named is one that the caller sees and filed (or deposits beside it in this transaction), and of this person. */
+async function documentsAreTheirs(
+  work: Work,
+  resource: Resource,
+  person: Ref | undefined,
+  at: string,
+): Promise<Result<Ref | undefined>> {
+  let about = person;
+  for (const ref of documentsNamed(resource)) {
+    const key = keyOf(ref);
+    const found = await seen(work, key);
+    if (found === undefined && work.created.get(key.id) !== 'DocumentReference') return unresolved(ref, at);
+    if (found === undefined) continue;
+    if (found.deleted || (about !== undefined && found.owner !== about)) return unresolved(ref, at);
+    if (!isAuthor(work, found.filing) && found.filing.by !== filedBy(work).by) {
+      return forbidden('W23', 'this belongs to documents of another author');
+    }
+    about = found.owner;
+  }
+  return ok(about);
+}
+
+const mayFile = (work: Work, person: Ref): Promise<Result<void>> =>
+  isHolderSide(work) ? mayDeposit(work, person) : mayFeed(work, person);
+
+async function createList(work: Work, list: Resource): Promise<Result<Accepted>> {
+  const labelled = refuseLabels(list);
+  if (!labelled.ok) return labelled;
+  const person = await aboutPerson(work, list['subject'], 'List.subject');
+  if (!person.ok) return person;
+  const allowed = await mayFile(work, person.value);
+  if (!allowed.ok) return allowed;
+  const theirs = await documentsAreTheirs(work, list, person.value, 'List.entry.item');
+  if (!theirs.ok) return theirs;
+  for (const ref of asArray(list['entry']).map((e) => referenceOf(asObject(e)?.['item']))) {
+    if (ref !== undefined && !/^(DocumentReference|List)\//.test(ref)) {
+      return unprocessable('a list here holds documents and folders', 'List.entry.item', 'W23');
+    }
+  }
+  return ok({ resource: list, owner: person.value, filing: authorOf(work) });
+}
+
+async function createProvenance(work: Work, provenance: Resource): Promise<Result<Accepted>> {
+  const labelled = refuseLabels(provenance);
+  if (!labelled.ok) return labelled;
+  const theirs = await documentsAreTheirs(work, provenance, undefined, 'Provenance.target');
+  if (!theirs.ok) return theirs;
+  const person = theirs.value;
+  if (person === undefined) return unprocessable('a provenance is about documents', 'Provenance.target', 'W23');
+  const allowed = await mayFile(work, person);
+  if (!allowed.ok) return allowed;
+  return ok({ resource: provenance, owner: person, filing: authorOf(work) });
+}
+
+const belongingMarks = (resource: Resource, filing: Filing) => ({
+  terms: [...filingMarks(filing), ...documentsNamed(resource).map((d) => ['_document', d] as const)],
+  ranges: [],
+});
+
+export const list: TypeDeclaration = {
+  type: 'List',
+  about: 'person',
+  rows: listRows,
+  writes: { create: createList },
+  marks: async (_work, resource, filing) => belongingMarks(resource, filing),
+  feedsSpace: false,
+  bySight: [],
+};
+
+export const provenance: TypeDeclaration = {
+  type: 'Provenance',
+  about: 'person',
+  rows: provenanceRows,
+  writes: { create: createProvenance },
+  marks: async (_work, resource, filing) => belongingMarks(resource, filing),
+  feedsSpace: false,
+  bySight: [],
+};

@@ -1,0 +1,66 @@
+/** D10, W14: the directory. Written by the operator only; taken out of service by `active` false, never deleted. */
+import { systemGuard } from '../../access/decision.ts';
+import { directoryRows } from '../../access/rules/space.ts';
+import { SYSTEM } from '../../fhir/canonical.ts';
+import { asArray, asObject, asText } from '../../fhir/json.ts';
+import { ok, type Result } from '../../fhir/result.ts';
+import type { Resource } from '../../fhir/types.ts';
+import { guarded } from '../../query/plan.ts';
+import { or, term } from '../../query/predicate.ts';
+import { type Accepted, NO_MARKS, type TypeDeclaration } from '../declaration.ts';
+import { filedBy, type Work } from '../work.ts';
+import { conflict, forbidden } from './filing.ts';
+import { refuseLabels } from './labels.ts';
+
+/** Identifiers under which callers are resolved. */
+const NATIONAL: readonly string[] = [
+  SYSTEM.practitionerNationalId,
+  SYSTEM.structureNationalId,
+  SYSTEM.rpps,
+  SYSTEM.finess,
+];
+
+/** National identifiers name one entry each: callers are resolved by them. */
+async function identifiersFree(work: Work, resource: Resource, id: string | undefined): Promise<Result<void>> {
+  const claimed = asArray(resource['identifier'])
+    .map(asObject)
+    .map((i) => ({ system: asText(i?.['system']), value: asText(i?.['value']) }))
+    .filter((i) => i.system !== undefined && i.value !== undefined && NATIONAL.includes(i.system));
+  if (claimed.length === 0) return ok(undefined);
+  const type = resource.resourceType;
+  const page = await work.unit.search(
+    guarded(
+      {
+        type,
+        where: or(...claimed.map((i) => term('identifier', `${i.system}|${i.value}`))),
+        sort: [],
+        limit: 2,
+        total: false,
+      },
+      systemGuard(type, 'integrity'),
+    ),
+  );
+  return page.matches.some((m) => m.id !== id) ? conflict('another entry has this national identifier') : ok(undefined);
+}
+
+const write = async (work: Work, resource: Resource, id: string | undefined): Promise<Result<Accepted>> => {
+  if (work.caller.kind !== 'operator') return forbidden('W14', 'the directory is written by the operator');
+  const labelled = refuseLabels(resource);
+  if (!labelled.ok) return labelled;
+  const free = await identifiersFree(work, resource, id);
+  if (!free.ok) return free;
+  return ok({ resource, owner: undefined, filing: filedBy(work) });
+};
+
+export const directory = (type: string): TypeDeclaration => ({
+  type,
+  about: 'nobody',
+  rows: directoryRows,
+  writes: {
+    create: (work, resource) => write(work, resource, undefined),
+    update: (work, change, resource) => write(work, resource, change.before.id),
+  },
+  marks: async () => NO_MARKS,
+  feedsSpace: false,
+  bySight: [],
+});

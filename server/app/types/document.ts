@@ -1,0 +1,366 @@
+/** D1, D1a, D2, W1 to W3: documents. Feeding, depositing, replacing, deleting; what belongs to a document goes with it. */
+
+import { systemGuard } from '../../access/decision.ts';
+import { contentRows, documentRows } from '../../access/rules/documents.ts';
+import { HIDDEN_FROM_PATIENT, HIDDEN_FROM_REPRESENTATIVES } from '../../access/rules/labels.ts';
+import { denied } from '../../access/space.ts';
+import { asArray, asObject, asText, codingsOf, referenceOf, sameJson } from '../../fhir/json.ts';
+import { ok, type Result, unprocessable } from '../../fhir/result.ts';
+import type { Ref, Resource } from '../../fhir/types.ts';
+import type { Filing, Version } from '../../ports/store.ts';
+import { or, owner, term } from '../../query/predicate.ts';
+import type { Accepted, Change, Marks, TypeDeclaration } from '../declaration.ts';
+import { allOf, erase, everyMatch, filedBy, holds, keyOf, parsed, save, seen, type Work } from '../work.ts';
+import {
+  aboutPerson,
+  authorOf,
+  conflict,
+  filingMarks,
+  forbidden,
+  isAuthor,
+  isHolderSide,
+  merge,
+  notFound,
+  unresolved,
+} from './filing.ts';
+import { sameIdentity } from './identity.ts';
+import { changeLabels } from './label-rights.ts';
+import { checkLabels, checkSet, labelMarks, labelsOf, sameLabels, withConfidentiality, withLabels } from './labels.ts';
+import { decidesFor, isAttending, notBlockedHere, standsFor, stateAllows } from './writing.ts';
+
+/** An unattached Binary waits this long for its document (contract.md "Documents"): one hour, in milliseconds. */
+export const ATTACH_WITHIN = 3_600_000;
+
+/** W2: what a holder or representative deposits. */
+const DEPOSIT_TYPE = /^(DOCPAT|EXPPAT)|^11369-6$|^42348-3$/;
+const DEPOSIT_CONTENT = ['application/pdf', 'image/jpeg', 'image/png', 'image/tiff', 'text/plain'];
+
+/** W1: a feed needs no gate and no absence of a block; an opposition to feeding stops it. */
+export async function mayFeed(work: Work, person: Ref): Promise<Result<void>> {
+  const { caller } = work;
+  if (caller.kind !== 'professional' && caller.kind !== 'feeder') {
+    return forbidden('W1', 'professionals and establishments feed a space');
+  }
+  const state = await stateAllows(work, person, 'professional');
+  if (!state.ok) return state;
+  const opposed = denied(
+    'feed-opposition',
+    [caller.kind === 'professional' ? caller.self : undefined, caller.structure],
+    work.now,
+  );
+  return (await holds(work, person, owner(opposed)))
+    ? forbidden('W1', 'the person opposes being fed by this professional or structure')
+    : ok(undefined);
+}
+
+/** W2: the holder's side deposits; both kinds of representative do (W12). */
+export async function mayDeposit(work: Work, person: Ref): Promise<Result<void>> {
+  if (!(await standsFor(work, person, ['legal', 'caregiver']))) return forbidden('C7', 'no delegation stands');
+  return stateAllows(work, person, 'holder');
+}
+
+/** The one type code of a document. Several different ones name a type that no matrix lists: nobody but the author reads it. */
+const typeCode = (document: Resource): string =>
+  [...new Set(codingsOf(document['type']).map((c) => c.code ?? ''))].sort().join('+');
+
+const attachmentsOf = (document: Resource) =>
+  asArray(document['content'])
+    .map((c) => asObject(asObject(c)?.['attachment']))
+    .filter((a) => a !== undefined);
+
+const binariesOf = (document: Resource): readonly string[] =>
+  attachmentsOf(document)
+    .map((a) => asText(a['url']))
+    .filter((u) => u !== undefined);
+
+/** Each attachment is a Binary of this server that nobody else's document uses, uploaded by this caller, in this transaction or within the hour. */
+async function checkContent(work: Work, document: Resource, id: string): Promise<Result<readonly Version[]>> {
+  const found: Version[] = [];
+  const at = 'DocumentReference.content.attachment.url';
+  for (const attachment of attachmentsOf(document)) {
+    if (attachment['data'] !== undefined) {
+      return unprocessable(
+        'the bytes of a document go into a Binary',
+        'DocumentReference.content.attachment.data',
+        'W23',
+      );
+    }
+    const url = asText(attachment['url']);
+    if (url === undefined) continue;
+    const key = keyOf(url);
+    if (!/^Binary\/[A-Za-z0-9.-]{1,64}$/.test(url))
+      return unprocessable('an attachment is a `Binary/<id>` of this server', at, 'W23');
+    const binary = await work.unit.read(key, systemGuard('Binary', 'integrity'));
+    const mine =
+      binary !== undefined &&
+      !binary.deleted &&
+      binary.filing.by === filedBy(work).by &&
+      (binary.owner === undefined || work.created.get(key.id) === 'Binary') &&
+      work.now - (binary.filing.filedAt ?? 0) < ATTACH_WITHIN;
+    const kept =
+      binary !== undefined && parsed(binary)['securityContext'] !== undefined
+        ? referenceOf(parsed(binary)['securityContext']) === `DocumentReference/${id}`
+        : false;
+    if (binary === undefined || !(mine || kept) || (mine && !kept && parsed(binary)['securityContext'] !== undefined)) {
+      return unresolved(url, at);
+    }
+    found.push(binary);
+  }
+  return ok(found);
+}
+
+/** A Binary belongs to the document that first refers to it; its security context says so. */
+async function attach(work: Work, binaries: readonly Version[], id: string, person: Ref): Promise<void> {
+  for (const binary of binaries) {
+    if (binary.owner === person) continue;
+    await save(work, {
+      key: { type: 'Binary', id: binary.id },
+      before: binary,
+      resource: { ...parsed(binary), securityContext: { reference: `DocumentReference/${id}` } },
+      owner: person,
+      filing: binary.filing,
+    });
+  }
+}
+
+/** A business identifier is unique within its author structure (section 5); a collision elsewhere is not even noticed. */
+async function identifierFree(work: Work, document: Resource, filing: Filing, id: string): Promise<Result<void>> {
+  const master = asObject(document['masterIdentifier']);
+  const value = asText(master?.['value']);
+  const scope = filing.authorStructure ?? filing.by;
+  if (value === undefined || scope === undefined) return ok(undefined);
+  const same = await everyMatch(work, 'DocumentReference', [
+    term('_master', `${asText(master?.['system']) ?? ''}|${value}`),
+    or(term('_author', scope), term('_by', scope)),
+  ]);
+  return same.some((d) => d.id !== id)
+    ? conflict('a document with this masterIdentifier was filed before')
+    : ok(undefined);
+}
+
+/** The document that a new one replaces (`relatesTo.code` `replaces`): seen by the caller, theirs to correct, and the latest. */
+async function replacedBy(work: Work, document: Resource, person: Ref): Promise<Result<Version | undefined>> {
+  const targets = asArray(document['relatesTo'])
+    .map(asObject)
+    .filter((r) => r?.['code'] === 'replaces')
+    .map((r) => referenceOf(r?.['target']));
+  if (targets.length === 0) return ok(undefined);
+  const [target] = targets;
+  const at = 'DocumentReference.relatesTo';
+  if (targets.length > 1 || target === undefined) return unprocessable('a document replaces one document', at, 'W3');
+  const found = keyOf(target).type === 'DocumentReference' ? await seen(work, keyOf(target)) : undefined;
+  if (found === undefined) return notFound();
+  if (found.deleted) return conflict('the document to replace is deleted', 'W3');
+  if (found.owner !== person) return unprocessable('a document replaces one of the same person', at, 'W3');
+  const allowed = await mayCorrect(work, found);
+  if (!allowed.ok) return allowed;
+  return parsed(found)['status'] === 'current' ? ok(found) : conflict('the document was replaced before', 'W3');
+}
+
+/** W3: whose item this is to replace or delete. */
+export async function mayCorrect(work: Work, item: Version): Promise<Result<void>> {
+  const person = item.owner ?? ('Patient/' as Ref);
+  const { caller } = work;
+  const refused = forbidden('W3', 'an item is replaced or deleted by its author, or by the side that filed it');
+  if (isHolderSide(work)) {
+    if (item.filing.side !== 'holder') return refused;
+    const state = await stateAllows(work, person, 'holder');
+    if (!state.ok) return state;
+    if (caller.kind === 'patient' || (await decidesFor(work, person))) return ok(undefined);
+    return item.filing.by === caller.self ? ok(undefined) : refused;
+  }
+  if (caller.kind !== 'professional' && caller.kind !== 'feeder') return refused;
+  const state = await stateAllows(work, person, 'professional');
+  if (!state.ok) return state;
+  if (!(await notBlockedHere(work, person))) return forbidden('A2', 'blocked');
+  if (isAuthor(work, item.filing)) return ok(undefined);
+  return item.filing.side === 'holder' && (await isAttending(work, person)) ? ok(undefined) : refused;
+}
+
+async function checkDeposit(work: Work, document: Resource, binaries: readonly Version[]): Promise<Result<void>> {
+  if (!DEPOSIT_TYPE.test(typeCode(document))) {
+    return unprocessable(
+      'a holder deposits documents of the patient types, directives and vaccination records',
+      'DocumentReference.type',
+      'W2',
+    );
+  }
+  if (binaries.length === 0) return unprocessable('a deposit has its content', 'DocumentReference.content', 'W2');
+  for (const binary of binaries) {
+    const contentType = asText(parsed(binary)['contentType'])?.split(';')[0]?.trim().toLowerCase() ?? '';
+    if (!DEPOSIT_CONTENT.includes(contentType)) {
+      return unprocessable(
+        `a deposit is one of ${DEPOSIT_CONTENT.join(', ')}`,
+        'DocumentReference.content.attachment.contentType',
+        'W2',
+      );
+    }
+    const size = (await work.unit.bytes({ type: 'Binary', id: binary.id }))?.size ?? 0;
+    if (size < 1 || size > work.access.policy.depositMaxBytes) {
+      return unprocessable(
+        `a deposit has 1 to ${work.access.policy.depositMaxBytes} bytes`,
+        'DocumentReference.content.attachment.size',
+        'W2',
+      );
+    }
+  }
+  return ok(undefined);
+}
+
+async function create(work: Work, sent: Resource, id: string): Promise<Result<Accepted>> {
+  const { caller } = work;
+  if (caller.kind === 'insurer' || caller.kind === 'operator')
+    return forbidden('W1', 'this caller never feeds a space');
+  const person = await aboutPerson(work, sent['subject'], 'DocumentReference.subject');
+  if (!person.ok) return person;
+  const byHolder = isHolderSide(work);
+  const allowed = byHolder ? await mayDeposit(work, person.value) : await mayFeed(work, person.value);
+  if (!allowed.ok) return allowed;
+  if (sent['status'] !== 'current')
+    return unprocessable('a new document is `current`', 'DocumentReference.status', 'W1');
+  const labels = checkLabels(sent);
+  if (!labels.ok) return labels;
+  if (!byHolder) {
+    const identity = await sameIdentity(work, sent, person.value);
+    if (!identity.ok) return identity;
+  }
+  const replaced = await replacedBy(work, sent, person.value);
+  if (!replaced.ok) return replaced;
+  const set = new Set(labelsOf(sent));
+  if (byHolder && set.has(HIDDEN_FROM_PATIENT)) {
+    return unprocessable('a professional alone hides an item from the holder', 'DocumentReference.securityLabel', 'W6');
+  }
+  if (byHolder && caller.kind === 'representative' && set.has(HIDDEN_FROM_REPRESENTATIVES)) {
+    return unprocessable(
+      'a representative hides nothing from representatives',
+      'DocumentReference.securityLabel',
+      'W6',
+    );
+  }
+  if (caller.claims.secret) set.add(HIDDEN_FROM_REPRESENTATIVES);
+  if (replaced.value !== undefined) for (const kept of labelsOf(parsed(replaced.value))) set.add(kept);
+  const together = checkSet(set, 'DocumentReference.securityLabel');
+  if (!together.ok) return together;
+  const filing = authorOf(work);
+  const content = await checkContent(work, sent, id);
+  if (!content.ok) return content;
+  if (byHolder) {
+    const deposit = await checkDeposit(work, sent, content.value);
+    if (!deposit.ok) return deposit;
+  }
+  const free = await identifierFree(work, sent, filing, id);
+  if (!free.ok) return free;
+  if (replaced.value !== undefined) await supersede(work, replaced.value);
+  await attach(work, content.value, id, person.value);
+  return ok({ resource: withLabels(withConfidentiality(sent), set), owner: person.value, filing });
+}
+
+const supersede = (work: Work, replaced: Version): Promise<Version> =>
+  save(work, {
+    key: { type: 'DocumentReference', id: replaced.id },
+    before: replaced,
+    resource: { ...parsed(replaced), status: 'superseded' },
+    owner: replaced.owner,
+    filing: replaced.filing,
+  });
+
+/** W10: never writable through update or patch. */
+const FIXED = [
+  'subject',
+  'author',
+  'authenticator',
+  'custodian',
+  'masterIdentifier',
+  'identifier',
+  'relatesTo',
+  'content',
+];
+
+async function update(work: Work, change: Change, document: Resource): Promise<Result<Accepted>> {
+  const labels = checkLabels(document);
+  if (!labels.ok) return labels;
+  const fixed = FIXED.find((name) => !sameJson(change.current[name], document[name]));
+  if (fixed !== undefined) {
+    return unprocessable(`\`${fixed}\` cannot be changed; replace the document`, `DocumentReference.${fixed}`, 'W10');
+  }
+  if (document['status'] === 'entered-in-error') {
+    return unprocessable('a document is deleted, not entered in error', 'DocumentReference.status', 'W3');
+  }
+  const relabelled = !sameLabels(labelsOf(change.current), labelsOf(document));
+  const rest = (r: Resource) => ({ ...r, securityLabel: null, meta: null, text: null });
+  if (!sameJson(rest(change.current), rest(document))) {
+    const allowed = await mayCorrect(work, change.before);
+    if (!allowed.ok) return allowed;
+  }
+  if (!relabelled)
+    return ok({ resource: withConfidentiality(document), owner: change.before.owner, filing: change.before.filing });
+  if (change.how !== 'patch' || change.byPosition) {
+    return unprocessable(
+      'labels change by the operations, or by a patch that names the label',
+      'DocumentReference.securityLabel',
+      'W10',
+    );
+  }
+  const filing = await changeLabels(work, change.before, labelsOf(change.current), labelsOf(document), undefined);
+  if (!filing.ok) return filing;
+  return ok({ resource: withConfidentiality(document), owner: change.before.owner, filing: filing.value });
+}
+
+/** Everything that belongs to a document and to no other that remains goes with it (contract.md "Documents"). */
+async function remove(work: Work, before: Version, document: Resource): Promise<Result<void>> {
+  const allowed = await mayCorrect(work, before);
+  if (!allowed.ok) return allowed;
+  const person = before.owner ?? ('Patient/' as Ref);
+  const ref = `DocumentReference/${before.id}`;
+  for (const url of binariesOf(document)) {
+    const binary = await work.unit.read(keyOf(url), systemGuard('Binary', 'integrity'));
+    if (binary !== undefined && !binary.deleted) await erase(work, binary);
+  }
+  for (const type of ['Provenance', 'List']) {
+    for (const item of await allOf(work, type, person, term('_document', ref))) {
+      if (!(await namesOther(work, item, ref))) await erase(work, item);
+    }
+  }
+  return ok(undefined);
+}
+
+/** Whether a List or Provenance still names another document that is not deleted. */
+async function namesOther(work: Work, item: Version, ref: string): Promise<boolean> {
+  for (const other of documentsNamed(parsed(item))) {
+    if (other === ref) continue;
+    const found = await work.unit.read(keyOf(other), systemGuard('DocumentReference', 'integrity'));
+    if (found !== undefined && !found.deleted) return true;
+  }
+  return false;
+}
+
+/** The documents that a List or a Provenance is about. */
+export const documentsNamed = (resource: Resource): readonly string[] =>
+  [
+    ...asArray(resource['entry']).map((e) => referenceOf(asObject(e)?.['item'])),
+    ...asArray(resource['target']).map(referenceOf),
+  ].filter((r) => r?.startsWith('DocumentReference/') === true) as string[];
+
+const documentMarks = (document: Resource, filing: Filing): Marks => {
+  const master = asObject(document['masterIdentifier']);
+  const value = asText(master?.['value']);
+  return {
+    terms: [
+      ...filingMarks(filing),
+      ['_doctype', typeCode(document)],
+      ...(value === undefined ? [] : [['_master', `${asText(master?.['system']) ?? ''}|${value}`] as const]),
+    ],
+    ranges: [],
+  };
+};
+
+export const document: TypeDeclaration = {
+  type: 'DocumentReference',
+  about: 'person',
+  rows: documentRows,
+  contentRows,
+  writes: { create, update, remove },
+  marks: async (_work, resource, filing) => merge(documentMarks(resource, filing), labelMarks(resource, filing)),
+  feedsSpace: false,
+  bySight: [],
+};

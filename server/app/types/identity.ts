@@ -1,0 +1,84 @@
+/** W1, the identity gate: a feed carries the INS, qualified, with traits equal to those of the space. Never attached otherwise. */
+import { systemGuard } from '../../access/decision.ts';
+import { EXTENSION, INS_SYSTEMS, SYSTEM } from '../../fhir/canonical.ts';
+import { asArray, asCoding, asObject, asText, extensionOf, referenceOf } from '../../fhir/json.ts';
+import { ok, type Result, unprocessable } from '../../fhir/result.ts';
+import { fold } from '../../fhir/text.ts';
+import type { JsonObject, Ref, Resource } from '../../fhir/types.ts';
+import { keyOf, parsed, type Work } from '../work.ts';
+
+/** The status that allows the use of the INS, decided from (system, code): `VALI` means two things in two versions (fhir.md 3.2). */
+const QUALIFIED: readonly (readonly [system: string, code: string])[] = [
+  [SYSTEM.identityStatusV2, 'VALI'],
+  [SYSTEM.identityStatusV2Short, 'VALI'],
+  [SYSTEM.identityStatus, 'QUAL'],
+];
+
+const isQualified = (patient: JsonObject): boolean =>
+  asArray(patient['extension'])
+    .map(asObject)
+    .filter((e) => e?.['url'] === EXTENSION.identityReliability)
+    .map((e) => asCoding(extensionOf(e, 'identityStatus')?.['valueCoding']))
+    .some((c) => QUALIFIED.some(([system, code]) => c.system === system && c.code === code));
+
+/** The INS of a Patient as `system|value`; an INS without its system is none. The 15 characters with key and the 13 without are one INS. */
+const insOf = (patient: JsonObject): readonly string[] =>
+  asArray(patient['identifier'])
+    .map(asObject)
+    .filter((i) => i?.['use'] !== 'old' && INS_SYSTEMS.includes(asText(i?.['system']) ?? ''))
+    .map((i) => `${asText(i?.['system'])}|${(asText(i?.['value']) ?? '').replace(/\s/g, '').slice(0, 13)}`);
+
+type Traits = {
+  readonly family: string;
+  readonly given: string;
+  readonly birthDate: string;
+  readonly gender: string;
+  readonly birthplace: string | undefined;
+};
+
+const spelled = (text: string | undefined): string =>
+  fold(text ?? '')
+    .replace(/[-'’\s]+/g, ' ')
+    .trim();
+
+function traitsOf(patient: JsonObject): Traits {
+  const names = asArray(patient['name']).map(asObject);
+  const name = names.find((n) => n?.['use'] === 'official') ?? names[0];
+  const place = asObject(extensionOf(patient, EXTENSION.birthPlace)?.['valueAddress']);
+  return {
+    family: spelled(asText(name?.['family'])),
+    given: spelled(asText(asArray(name?.['given'])[0])),
+    birthDate: asText(patient['birthDate']) ?? '',
+    gender: asText(patient['gender']) ?? '',
+    birthplace: asCoding(extensionOf(place, EXTENSION.addressInseeCode)?.['valueCoding']).code,
+  };
+}
+
+/** The names of the traits that differ; the birthplace counts where both have it. */
+function differing(a: Traits, b: Traits): readonly string[] {
+  const differs = (['family', 'given', 'birthDate', 'gender'] as const).filter((t) => a[t] === '' || a[t] !== b[t]);
+  const place = a.birthplace !== undefined && b.birthplace !== undefined && a.birthplace !== b.birthplace;
+  return place ? [...differs, 'birthplace'] : differs;
+}
+
+/** Checks the identity that a document carries in `context.sourcePatientInfo` against the person it is filed for. */
+export async function sameIdentity(work: Work, document: Resource, person: Ref): Promise<Result<void>> {
+  const at = 'DocumentReference.context.sourcePatientInfo';
+  const local = referenceOf(asObject(document['context'])?.['sourcePatientInfo']);
+  const declared = asArray(document['contained'])
+    .map(asObject)
+    .find((r) => r?.['resourceType'] === 'Patient' && local === `#${asText(r['id'])}`);
+  if (declared === undefined) return unprocessable('a feed carries the identity of the person, contained', at, 'W1');
+  const stored = await work.unit.read(keyOf(person), systemGuard('Patient', 'integrity'));
+  if (stored === undefined) return unprocessable('the identity in the feed is not that of the person', at, 'W1');
+  const known = parsed(stored);
+  if (!isQualified(declared)) return unprocessable('the identity in the feed is not qualified', at, 'W1');
+  // One sentence for everything that is wrong about the person: a feeder probes no register of traits.
+  const matching =
+    isQualified(known) &&
+    insOf(declared).some((ins) => insOf(known).includes(ins)) &&
+    differing(traitsOf(declared), traitsOf(known)).length === 0;
+  return matching
+    ? ok(undefined)
+    : unprocessable('the identity in the feed is not that of the person, qualified', at, 'W1');
+}

@@ -1,0 +1,208 @@
+/**
+ * One interaction at work inside one unit of the store: who asks, what they may, what was read and written so far.
+ * Everything an interaction discloses or writes leaves a trace here, and the audit is made of these traces (O1).
+ */
+import type { Access } from '../access/access.ts';
+import type { Caller } from '../access/caller.ts';
+import { systemGuard } from '../access/decision.ts';
+import { callerName } from '../access/rules/space.ts';
+import { type IndexEntry, termText } from '../fhir/index-entry.ts';
+import { indexResource } from '../fhir/index-resource.ts';
+import type { Instant, JsonObject, Key, Ref, Resource } from '../fhir/types.ts';
+import type { Filing, StoreUnit, Version } from '../ports/store.ts';
+import { matches, NO_LINKS } from '../query/matches.ts';
+import { type Predicate, term } from '../query/predicate.ts';
+import type { TypeDeclaration } from './declaration.ts';
+import type { Deps } from './deps.ts';
+import { rebuildSpace, searchAll } from './facts.ts';
+
+/** What happened to one item, for the audit of its owner. */
+export type Trace = { readonly owner: Ref | undefined; readonly item: Ref };
+
+export type Work = {
+  readonly deps: Deps;
+  readonly unit: StoreUnit;
+  readonly caller: Caller;
+  readonly access: Access;
+  readonly now: Instant;
+  readonly newId: () => string;
+  readonly traces: Trace[];
+  /** Persons named by the request without an item to show for it (an empty search, a refused read). */
+  readonly persons: Set<Ref>;
+  /** Whether anything was written: a refusal after that must undo it. */
+  readonly written: { any: boolean };
+  /** Resources created by this transaction, by id: what its other entries may refer to. */
+  readonly created: Map<string, string>;
+  /** Bytes uploaded for a Binary that is about to be created. */
+  readonly uploads: Map<string, string>;
+  /** Persons whose space entry must be rebuilt before the unit ends. */
+  readonly stale: Set<Ref>;
+};
+
+export const declarationOf = (work: Work, type: string): TypeDeclaration => {
+  const declaration = work.deps.declarations.get(type);
+  if (declaration === undefined) throw new Error(`no declaration for ${type}`);
+  return declaration;
+};
+
+export const keyOf = (ref: string): Key => {
+  const [type, id] = ref.split('/');
+  return { type: type ?? '', id: id ?? '' };
+};
+
+export const parsed = (version: Version): Resource => JSON.parse(version.body) as Resource;
+
+/** Whether conditions on the owner's space hold for `person`. The predicate speaks of the space only. */
+export async function holds(work: Work, person: Ref, where: Predicate): Promise<boolean> {
+  await refreshSpace(work, person);
+  const space = await work.unit.space(person);
+  return matches(
+    where,
+    { terms: [termText('_owner', person)], strings: [], ranges: [], sort: [] },
+    { ...NO_LINKS, space },
+  );
+}
+
+/** Whether `where` holds for a stored item, whoever may see it. */
+export const itemHolds = (work: Work, key: Key, where: Predicate): Promise<boolean> =>
+  work.unit.test(key, systemGuard(key.type, 'integrity'), where);
+
+/** The item as far as the caller sees it, scopes apart; `undefined` for hidden and for absent. */
+export const seen = (work: Work, key: Key): Promise<Version | undefined> =>
+  work.deps.declarations.has(key.type)
+    ? work.unit.read(key, work.access.visible(key.type))
+    : Promise.resolve(undefined);
+
+/** Whether the caller sees this person (D9), and they are not deleted. */
+export async function seesPerson(work: Work, person: Ref): Promise<boolean> {
+  const found = await seen(work, keyOf(person));
+  return found !== undefined && !found.deleted;
+}
+
+const refreshSpace = async (work: Work, person: Ref): Promise<void> => {
+  if (!work.stale.delete(person)) return;
+  await work.unit.putSpace(person, await rebuildSpace(work.unit, person));
+};
+
+/** Rebuilds what is stale; called before a unit's audit is written. */
+export async function settle(work: Work): Promise<void> {
+  for (const person of [...work.stale]) await refreshSpace(work, person);
+}
+
+export type Saving = {
+  readonly key: Key;
+  readonly before: Version | undefined;
+  readonly resource: Resource;
+  readonly owner: Ref | undefined;
+  readonly filing: Filing;
+};
+
+/** What the resource looks like to queries and guards: its search parameters and the server's marks. */
+async function entryOf(work: Work, saving: Saving, resource: Resource): Promise<IndexEntry> {
+  const declaration = declarationOf(work, saving.key.type);
+  const indexed = indexResource(work.deps.registry, resource, { baseUrl: work.deps.baseUrl });
+  const marks = await declaration.marks(work, resource, saving.filing);
+  return {
+    ...indexed,
+    terms: [...indexed.terms, ...marks.terms.map(([param, value]) => termText(param, value))],
+    ranges: [...indexed.ranges, ...marks.ranges],
+  };
+}
+
+/** The body as served: `resourceType`, `id` and the server's `meta` first. */
+export function withServerMeta(resource: Resource, key: Key, versionId: string, now: Instant): Resource {
+  const { resourceType: _type, id: _id, meta, ...rest } = resource;
+  const { versionId: _v, lastUpdated: _l, ...kept } = (meta ?? {}) as JsonObject;
+  return {
+    resourceType: key.type,
+    id: key.id,
+    meta: { versionId, lastUpdated: new Date(now).toISOString(), ...kept },
+    ...rest,
+  };
+}
+
+/** Writes a new version of a resource that the rules have accepted. */
+export async function save(work: Work, saving: Saving): Promise<Version> {
+  const { key, before, owner, filing } = saving;
+  const versionId = before === undefined ? '1' : String(Number(before.versionId) + 1);
+  const resource = withServerMeta(saving.resource, key, versionId, work.now);
+  const entry = await entryOf(work, saving, resource);
+  const version: Version = {
+    ...key,
+    versionId,
+    lastUpdated: work.now,
+    deleted: false,
+    owner,
+    body: JSON.stringify(resource),
+    filing,
+  };
+  await put(work, version, entry);
+  return version;
+}
+
+/** Writes a tombstone. The store keeps the last entry, which goes on deciding who is told that it is gone. */
+export async function erase(work: Work, before: Version): Promise<Version> {
+  const entry = await entryOf(
+    work,
+    { key: before, before, resource: parsed(before), owner: before.owner, filing: before.filing },
+    parsed(before),
+  );
+  const version: Version = {
+    type: before.type,
+    id: before.id,
+    versionId: String(Number(before.versionId) + 1),
+    lastUpdated: work.now,
+    deleted: true,
+    owner: before.owner,
+    body: '',
+    filing: before.filing,
+  };
+  await put(work, version, entry);
+  return version;
+}
+
+async function put(work: Work, version: Version, entry: IndexEntry): Promise<void> {
+  const { type, id, ...rest } = version;
+  work.written.any = true;
+  await work.unit.put({ key: { type, id }, ...rest, entry });
+  work.traces.push({ owner: version.owner, item: `${type}/${id}` });
+  if (version.owner !== undefined && declarationOf(work, type).feedsSpace) work.stale.add(version.owner);
+}
+
+/** Changes what the server recorded about an item, without a new version. */
+export async function refile(work: Work, version: Version, filing: Filing): Promise<void> {
+  const resource = parsed(version);
+  const entry = await entryOf(
+    work,
+    { key: version, before: version, resource, owner: version.owner, filing },
+    resource,
+  );
+  work.written.any = true;
+  await work.unit.refile({ type: version.type, id: version.id }, filing, entry);
+}
+
+/** All current resources of a type about a person that satisfy `where`, for the server's own bookkeeping. */
+export async function allOf(work: Work, type: string, person: Ref, where: Predicate): Promise<readonly Version[]> {
+  return everyMatch(work, type, [term('_owner', person), where]);
+}
+
+/** All current resources of a type that satisfy every predicate, unguarded: bookkeeping, never disclosure. */
+export async function everyMatch(work: Work, type: string, where: readonly Predicate[]): Promise<readonly Version[]> {
+  return searchAll(work.unit, type, where);
+}
+
+/** Who files, as the server records it. */
+export const filedBy = (work: Work): Filing => ({
+  filedAt: work.now,
+  by: callerName(work.caller) as Ref,
+  side: SIDE[work.caller.kind],
+});
+
+const SIDE = {
+  patient: 'holder',
+  representative: 'holder',
+  professional: 'professional',
+  feeder: 'feeder',
+  insurer: 'insurer',
+  operator: 'operator',
+} as const;

@@ -1,0 +1,200 @@
+/**
+ * AuditEvents after IHE BALP (https://profiles.ihe.net/ITI/BALP/): one for each person and request, without clinical content.
+ * rules.md O1, D8, W8; contract.md "AuditEvents on the wire".
+ */
+import type { Caller } from '../access/caller.ts';
+import type { RuleId } from '../access/decision.ts';
+import { EXTENSION, SYSTEM } from '../fhir/canonical.ts';
+import { asArray, asObject, asText, referenceOf } from '../fhir/json.ts';
+import type { Instant, JsonObject, Ref, Resource } from '../fhir/types.ts';
+
+/** What was done, in BALP's patterns. */
+export type AuditAction = 'create' | 'read' | 'update' | 'delete' | 'search';
+
+/** What one request did to, or learnt about, one person; `person` absent: about nobody (the directory, an unknown id). */
+export type AuditDraft = {
+  readonly person: Ref | undefined;
+  readonly items: readonly Ref[];
+  readonly action: AuditAction;
+  /** The interaction's own name: a FHIR RESTful interaction (`vread`, `history-instance`, `patch`, `transaction`…) or `operation`. */
+  readonly interaction: string;
+  readonly rules: readonly RuleId[];
+  readonly refused: boolean;
+  /** For a search: the type and the names of the parameters, without their values. */
+  readonly query?: string;
+};
+
+export type AuditContext = {
+  readonly caller: Caller;
+  readonly now: Instant;
+  readonly requestId: string;
+  readonly clientAddress: string;
+  readonly serverAddress: string;
+};
+
+/** BALP: action code, and which end of the wire is source and which destination. */
+const PATTERN: Readonly<
+  Record<AuditAction, { readonly code: string; readonly client: string; readonly server: string }>
+> = {
+  create: { code: 'C', client: '110153', server: '110152' },
+  update: { code: 'U', client: '110153', server: '110152' },
+  delete: { code: 'D', client: '110150', server: '110152' },
+  read: { code: 'R', client: '110152', server: '110153' },
+  search: { code: 'E', client: '110153', server: '110152' },
+};
+
+const dicom = (code: string) => ({ coding: [{ system: SYSTEM.dicom, code }] });
+const PERSON = { system: SYSTEM.auditEntityType, code: '1' };
+const OBJECT = { system: SYSTEM.auditEntityType, code: '2' };
+const role = (code: string) => ({ system: SYSTEM.objectRole, code });
+
+/** Who asked, as the register of accesses shows them. */
+function who(caller: Caller): JsonObject {
+  const { claims } = caller;
+  if (caller.self !== undefined) return { reference: caller.self };
+  if (claims.kind === 'representative') return { reference: claims.fhirUser };
+  return { identifier: { system: claims.issuer, value: claims.subject } };
+}
+
+function requestor({ caller }: AuditContext): JsonObject {
+  const { claims } = caller;
+  const name = 'name' in claims ? claims.name : undefined;
+  const reason = claims.reason;
+  return {
+    ...(reason === undefined ? {} : { extension: [{ url: EXTENSION.accessReason, valueString: reason }] }),
+    type: { coding: [{ system: SYSTEM.participationType, code: 'IRCP' }] },
+    ...(caller.profession === undefined
+      ? {}
+      : { role: [{ coding: [{ system: SYSTEM.profession, code: caller.profession }] }] }),
+    who: who(caller),
+    ...(name === undefined ? {} : { name }),
+    requestor: true,
+    policy: [`urn:ietf:params:oauth:jti:${claims.tokenId}`],
+    ...(caller.purpose === undefined
+      ? {}
+      : { purposeOfUse: [{ coding: [{ system: SYSTEM.actReason, code: caller.purpose }] }] }),
+  };
+}
+
+/** The structure acted for, where the requestor is a person. */
+const organization = ({ caller }: AuditContext): readonly JsonObject[] =>
+  caller.kind === 'professional' && caller.structure !== undefined
+    ? [
+        {
+          type: { coding: [{ system: SYSTEM.participationType, code: 'PPRF' }] },
+          who: { reference: caller.structure },
+          requestor: false,
+        },
+      ]
+    : [];
+
+/** Builds the AuditEvent of one draft, without id and meta of the server. */
+export function auditEvent(draft: AuditDraft, context: AuditContext): Resource {
+  const { caller } = context;
+  const pattern = PATTERN[draft.action];
+  const profile = `https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.${draft.person === undefined ? '' : 'Patient'}${PROFILE[draft.action]}`;
+  const secret = caller.claims.secret ? [{ system: SYSTEM.audit, code: 'secret' }] : [];
+  const detail = draft.rules.map((rule) => ({ type: 'rule', valueString: rule }));
+  return {
+    resourceType: 'AuditEvent',
+    meta: { profile: [profile], ...(secret.length === 0 ? {} : { tag: secret }) },
+    type: { system: SYSTEM.auditEventType, code: 'rest' },
+    subtype: [{ system: SYSTEM.restfulInteraction, code: draft.interaction }],
+    action: pattern.code,
+    recorded: new Date(context.now).toISOString(),
+    outcome: draft.refused ? '4' : '0',
+    agent: [
+      {
+        type: dicom(pattern.client),
+        who: { identifier: { value: caller.claims.clientId } },
+        requestor: false,
+        network: { address: context.clientAddress, type: '2' },
+      },
+      {
+        type: dicom(pattern.server),
+        who: { display: 'Carnet' },
+        requestor: false,
+        network: { address: context.serverAddress, type: '1' },
+      },
+      requestor(context),
+      ...organization(context),
+    ],
+    source: {
+      observer: { display: 'Carnet' },
+      type: [{ system: 'http://terminology.hl7.org/CodeSystem/security-source-type', code: '4' }],
+    },
+    entity: [
+      ...draft.items
+        .filter((i) => i !== draft.person)
+        .map((item) => ({ what: { reference: item }, type: OBJECT, role: role('4') })),
+      ...(draft.person === undefined
+        ? detail.length === 0
+          ? []
+          : [{ type: OBJECT, role: role('13'), detail }]
+        : [
+            {
+              what: { reference: draft.person },
+              type: PERSON,
+              role: role('1'),
+              ...(detail.length === 0 ? {} : { detail }),
+            },
+          ]),
+      ...(draft.query === undefined ? [] : [{ type: OBJECT, role: role('24'), query: base64(draft.query) }]),
+      {
+        what: { identifier: { value: context.requestId } },
+        type: { system: SYSTEM.balpEntityType, code: 'XrequestId' },
+      },
+    ],
+  };
+}
+
+const PROFILE: Readonly<Record<AuditAction, string>> = {
+  create: 'Create',
+  update: 'Update',
+  delete: 'Delete',
+  read: 'Read',
+  search: 'Query',
+};
+
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+/** The items (section 4) that an AuditEvent names: every literal `entity.what` but the Patient whom it is about. */
+export const itemsOf = (event: JsonObject): readonly string[] =>
+  asArray(event['entity'])
+    .map(asObject)
+    .filter((e) => asText(asObject(e?.['type'])?.['code']) === '2')
+    .map((e) => referenceOf(e?.['what']))
+    .filter((r) => r !== undefined);
+
+/** What the guard of AuditEvent asks about: who acted, which items are named, whether the session was secret. */
+export function auditMarks(event: JsonObject): {
+  readonly terms: readonly (readonly [string, string])[];
+  readonly ranges: readonly { readonly param: string; readonly lo: number; readonly hi: number }[];
+} {
+  const items = itemsOf(event);
+  const agent = asArray(event['agent'])
+    .map(asObject)
+    .find((a) => a?.['requestor'] === true);
+  const actor = referenceOf(agent?.['who']);
+  const secret = asArray(asObject(event['meta'])?.['tag'])
+    .map(asObject)
+    .some((t) => t?.['system'] === SYSTEM.audit && t['code'] === 'secret');
+  return {
+    terms: [
+      ...(actor === undefined ? [] : [['_agent', actor] as const]),
+      ...(items.length === 0 ? [] : [['_items', '1'] as const]),
+      ...items.map((i) => ['_item', i] as const),
+      ...(secret ? [['_secret', '1'] as const] : []),
+    ],
+    ranges: [],
+  };
+}
+
+/** The event as one reader sees it: entities naming items out of their sight are left out, and nothing else changes (D8). */
+export function redacted(event: Resource, inSight: (item: string) => boolean): Resource {
+  const entity = asArray(event['entity']).filter((e) => {
+    const item = referenceOf(asObject(e)?.['what']);
+    return item === undefined || item.startsWith('Patient/') || inSight(item);
+  });
+  return { ...event, entity };
+}

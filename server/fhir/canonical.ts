@@ -1,0 +1,80 @@
+/** Every URL that names one of our own or a national vocabulary, written once. Our own are frozen: resources carry them. */
+
+/** Our canonical base; never an address that anything is fetched from. */
+export const EX = 'https://carnet.example/fhir';
+
+const extension = (name: string): string => `${EX}/StructureDefinition/${name}`;
+const codeSystem = (name: string): string => `${EX}/CodeSystem/${name}`;
+const nos = (name: string, id: string): string => `https://mos.esante.gouv.fr/NOS/${name}/FHIR/${id}`;
+const hl7 = (name: string): string => `http://terminology.hl7.org/CodeSystem/${name}`;
+const balp = (name: string): string => `https://profiles.ihe.net/ITI/BALP/${name}`;
+
+/** Code systems and identifier systems. */
+export const SYSTEM = {
+  /** Rule ids of the access rules in `issue.details.coding` and `entity.detail`. */
+  rule: codeSystem('rule'),
+  consentKind: codeSystem('consent-kind'),
+  /** Tags of AuditEvents: `secret`. */
+  audit: codeSystem('audit'),
+
+  confidentiality: hl7('v3-Confidentiality'),
+  actReason: hl7('v3-ActReason'),
+  roleCode: hl7('v3-RoleCode'),
+  participationType: hl7('v3-ParticipationType'),
+  observationValue: hl7('v3-ObservationValue'),
+  consentScope: hl7('consentscope'),
+  auditEventType: hl7('audit-event-type'),
+  auditEntityType: hl7('audit-entity-type'),
+  objectRole: hl7('object-role'),
+  restfulInteraction: 'http://hl7.org/fhir/restful-interaction',
+  resourceTypes: 'http://hl7.org/fhir/resource-types',
+  dicom: 'http://dicom.nema.org/resources/ontology/DCM',
+  loinc: 'http://loinc.org',
+  balpEntityType: balp('CodeSystem/BasicAuditEntityType'),
+
+  /** Visibility labels: `MASQUE_PS`, `INVISIBLE_PATIENT`, `INVISIBLE_REPRESENTANTS_LEGAUX`. Other spellings are not accepted. */
+  visibility: nos('TRE_A07-StatutVisibiliteDocument', 'TRE-A07-StatutVisibiliteDocument'),
+  documentClass: nos('TRE_A03-ClasseDocument', 'TRE-A03-ClasseDocument'),
+  documentType: nos('TRE_A05-TypeDocComplementaire', 'TRE-A05-TypeDocComplementaire'),
+  profession: nos('TRE_G15-ProfessionSante', 'TRE-G15-ProfessionSante'),
+  /** Sector of a structure: `SA33` is a pharmacy. */
+  sector: nos('TRE_R02-SecteurActivite', 'TRE-R02-SecteurActivite'),
+  municipality: nos('TRE_R13-Commune', 'TRE-R13-Commune'),
+
+  insNir: 'urn:oid:1.2.250.1.213.1.4.8',
+  insNia: 'urn:oid:1.2.250.1.213.1.4.9',
+  insTest: 'urn:oid:1.2.250.1.213.1.4.10',
+  insDemo: 'urn:oid:1.2.250.1.213.1.4.11',
+  practitionerNationalId: 'urn:oid:1.2.250.1.71.4.2.1',
+  structureNationalId: 'urn:oid:1.2.250.1.71.4.2.2',
+  rpps: 'https://rpps.esante.gouv.fr',
+  finess: 'https://finess.esante.gouv.fr',
+  identifierType: 'https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-v2-0203',
+  /** Identity status of FR Core up to 2.1, in its two spellings: `VALI` allows the use of the INS. */
+  identityStatusV2: 'https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-v2-0445',
+  identityStatusV2Short: 'https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-v2-0445',
+  /** Identity status of FR Core 2.2: `QUAL` allows the use of the INS, `VALI` does not. */
+  identityStatus: 'https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-identity-status',
+} as const;
+
+/** The systems an INS may carry; its value says nothing without one of them. */
+export const INS_SYSTEMS: readonly string[] = [SYSTEM.insNir, SYSTEM.insNia, SYSTEM.insTest, SYSTEM.insDemo];
+
+/** Extensions. */
+export const EXTENSION = {
+  spaceState: extension('space-state'),
+  declared: extension('declared'),
+  delegationKind: extension('delegation-kind'),
+  delegatedRight: extension('delegated-right'),
+  threadClosed: extension('thread-closed'),
+  atHoldersRequest: extension('at-holders-request'),
+  accessReason: extension('access-reason'),
+
+  identityReliability: 'https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-identity-reliability',
+  birthListGivenName: 'https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-patient-birth-list-given-name',
+  addressInseeCode: 'https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-address-insee-code',
+  birthPlace: 'http://hl7.org/fhir/StructureDefinition/patient-birthPlace',
+} as const;
+
+/** `Consent.policy.uri` of a consent kind. */
+export const policyUri = (kind: string): string => `${EX}/Policy/${kind}`;

@@ -1,0 +1,155 @@
+/** The composition root: configuration → adapters → application → HTTP. The only file that knows everything. */
+import { readFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { pathToFileURL } from 'node:url';
+import { createCursorSeal } from './adapters/cursor-seal.ts';
+import { createLog, silentLog } from './edge/log.ts';
+import { deriveKey, openMasterKey } from './adapters/master-key.ts';
+import { unsafeSettings } from './adapters/self-check.ts';
+import { openSqliteStore, SQLITE_STORE_DEFAULTS } from './adapters/store-sqlite/store.ts';
+import { fileClock, randomIds, systemClock } from './adapters/system.ts';
+import { fetchKeySet } from './adapters/token-jwt/jwks-source.ts';
+import { createTokenVerifier } from './adapters/token-jwt/verify.ts';
+import { shippedDefinitions } from './adapters/validator/definitions.ts';
+import { r4Validator } from './adapters/validator/validator.ts';
+import { capabilityStatement } from './app/capability.ts';
+import type { Deps } from './app/deps.ts';
+import { createDispatch } from './app/dispatch.ts';
+import { ACCESS_TYPES, DECLARATIONS } from './app/types/index.ts';
+import { type Config, ConfigError, loadConfig } from './config.ts';
+import { registryFor, type SearchDefinitions } from './fhir/search-parameter.ts';
+import { summariesOf } from './fhir/summary.ts';
+import { createHttpServer } from './edge/server.ts';
+import { smartConfiguration } from './edge/smart-configuration.ts';
+
+const OLDEST_NODE = 24;
+const VERSION = '0.1.0';
+const RELEASED = '2026-11-22';
+const MAX_IN_FLIGHT = 512;
+const MAX_BUNDLE_ENTRIES = 1000;
+/** How often uploads that nobody took are dropped, and how old they are then (contract.md: within the hour). */
+const SWEEP_EVERY_MS = 10 * 60_000;
+const UPLOAD_LIFE_MS = 3_600_000;
+
+export type Running = {
+  readonly server: Server;
+  readonly deps: Deps;
+  /** Stops accepting, lets what is under way finish, closes the store. */
+  readonly stop: () => Promise<void>;
+};
+
+/** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
+export async function start(config: Config): Promise<Running> {
+  // INVARIANT: a file of ours, made by `fhir-profiles/build-definitions.ts`.
+  const searchDefinitions = JSON.parse(
+    readFileSync(new URL('../fhir-profiles/definitions/search-parameters.json', import.meta.url), 'utf8'),
+  ) as SearchDefinitions;
+  const registry = registryFor({ definitions: searchDefinitions, types: [...DECLARATIONS.keys()], omit: [] });
+  const [unsafe] = unsafeSettings({
+    registry,
+    declared: [...DECLARATIONS.keys()],
+    withAccess: [...ACCESS_TYPES.values()].filter((t) => Object.keys(t.rows).length > 0).map((t) => t.type),
+  });
+  if (unsafe !== undefined) throw new ConfigError(unsafe);
+
+  const clock = config.clock.kind === 'file' ? fileClock(config.clock.path) : systemClock;
+  const masterKey = openMasterKey(config.masterKeyFile, config.store.path);
+  const definitions = shippedDefinitions();
+  const validator = r4Validator(definitions);
+  const store = openSqliteStore({ ...SQLITE_STORE_DEFAULTS, path: config.store.path, clock: systemClock });
+  const deps: Deps = {
+    store,
+    verifier: createTokenVerifier({
+      issuers: config.issuers,
+      baseUrl: config.baseUrl,
+      clockToleranceSeconds: config.policy.clockToleranceSeconds,
+      fetchKeySet,
+      monotonic: () => performance.now(),
+    }),
+    validator,
+    clock,
+    ids: randomIds,
+    cursors: createCursorSeal(deriveKey(masterKey, 'cursor')),
+    registry,
+    declarations: DECLARATIONS,
+    accessTypes: ACCESS_TYPES,
+    policy: config.policy,
+    summaries: summariesOf(definitions),
+    definitions,
+    baseUrl: config.baseUrl,
+    serverAddress: new URL(config.baseUrl).host,
+    limits: { maxBinaryBytes: config.maxBinaryBytes, maxBundleEntries: MAX_BUNDLE_ENTRIES },
+  };
+  const log =
+    config.log === 'off'
+      ? silentLog
+      : createLog(
+          (line) => process.stderr.write(line),
+          () => Date.now(),
+        );
+  const server = createHttpServer({
+    baseUrl: config.baseUrl,
+    maxBodyBytes: config.maxBodyBytes,
+    maxInFlight: MAX_IN_FLIGHT,
+    trustProxy: config.trustProxy,
+    dispatch: createDispatch(deps),
+    capabilityStatement: JSON.stringify(
+      capabilityStatement({
+        declarations: DECLARATIONS,
+        registry,
+        baseUrl: config.baseUrl,
+        version: VERSION,
+        date: RELEASED,
+      }),
+    ),
+    smartConfiguration: smartConfiguration({ issuers: config.issuers.map((i) => i.issuer) }),
+    log,
+    newRequestId: () => randomIds.next(),
+    monotonic: () => performance.now(),
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(config.port, config.host, resolve);
+  });
+  const sweeping = setInterval(() => void store.sweep(Date.now() - UPLOAD_LIFE_MS), SWEEP_EVERY_MS);
+  sweeping.unref();
+  void validator.warm([...DECLARATIONS.keys()]);
+  return {
+    server,
+    deps,
+    stop: async () => {
+      clearInterval(sweeping);
+      server.closeIdleConnections();
+      await new Promise<void>((resolve) => {
+        const hurry = setTimeout(() => server.closeAllConnections(), 10_000);
+        server.close(() => {
+          clearTimeout(hurry);
+          resolve();
+        });
+      });
+      await store.close();
+    },
+  };
+}
+
+/** Whether this file was started, rather than imported. */
+const isMain = process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href;
+
+if (isMain) {
+  if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
+    process.stderr.write(`carnet needs Node ${OLDEST_NODE}; \`npm start\` uses the one that \`npm ci\` brought\n`);
+    process.exit(1);
+  }
+  try {
+    const config = loadConfig();
+    for (const warning of config.warnings) process.stderr.write(`carnet: warning: ${warning}\n`);
+    const running = await start(config);
+    process.stderr.write(`carnet: listening at ${config.baseUrl}\n`);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => void running.stop().then(() => process.exit(0)));
+    }
+  } catch (error) {
+    process.stderr.write(`carnet: ${error instanceof Error ? error.message : 'cannot start'}\n`);
+    process.exit(1);
+  }
+}

@@ -1,0 +1,627 @@
+/**
+ * Random worlds for fast-check, biased so that each cell of (caller kind × type × label × ground × mode × state) turns
+ * up often. `tame` worlds can be built through the public API alone (one active entry a key, A7 applied, only types and
+ * writers that the API offers); `wild` ones add what an API would refuse, or does not serve yet.
+ */
+import fc from 'fast-check';
+import type {
+  ActorRef,
+  CareTeamItem,
+  ConsentItem,
+  ConsentKind,
+  FiledBy,
+  Item,
+  Label,
+  Period,
+  SpaceState,
+  World,
+  WorldCaller,
+  WorldPolicy,
+} from './world.ts';
+
+/** The instant at which tame worlds are first asked; everything in them was written before. */
+export const baseInstant = Date.parse('2026-10-10T12:00:00.000+02:00');
+
+/** Instants worth asking at: bounds of the periods and months below, and one second either side. */
+export const instants: readonly number[] = [
+  '2026-10-10T12:00:00.000+02:00',
+  '2026-10-10T12:00:01.000+02:00',
+  '2026-10-10T23:59:59.999+02:00',
+  '2026-10-11T00:00:00.000+02:00',
+  '2026-10-25T02:29:59.999+01:00',
+  '2026-10-25T02:30:00.000+01:00',
+  '2026-10-25T23:59:59.999+01:00',
+  '2026-10-26T00:00:00.000+01:00',
+  '2026-10-31T23:59:59.999+01:00',
+  '2026-11-01T00:00:00.000+01:00',
+  '2026-12-31T23:59:59.999+01:00',
+  '2027-01-01T00:00:00.000+01:00',
+].map((text) => Date.parse(text));
+
+/** Cast: `p1` is a child, so that legal delegations can be written for them. */
+export const people = ['p1', 'p2', 'p3'] as const;
+export const structures = ['s1', 's2', 's3'] as const;
+/** Professionals with the TRE_G15 code of their profession. */
+export const professionals = { dr1: '10', dr2: '10', nurse: '60', works: '32', none: '98' } as const;
+const names = Object.keys(professionals) as readonly (keyof typeof professionals)[];
+/** Document types: read by all, by physicians, by none, directives. */
+export const docTypes = ['11488-4', '34112-3', 'ATTEST-RESID', '42348-3'] as const;
+
+/** The matrix of the tame worlds (TRE_G15 codes). */
+export const matrix: WorldPolicy['matrix'] = {
+  '10': { consult: true, read: ['11488-4', '34112-3'] },
+  '60': { consult: true, read: ['11488-4'] },
+  '32': { consult: false, read: ['11488-4', '34112-3'] },
+};
+
+const periods: readonly (Period | undefined)[] = [
+  undefined,
+  undefined,
+  undefined,
+  { end: '2026-10-10' },
+  { end: '2026-10-09' },
+  { start: '2026-10-11' },
+  { start: '2026-10', end: '2026-10' },
+  { end: '2026' },
+  { start: '2026-10-10T12:00:01+02:00' },
+  { end: '2026-10-10T12:00:00+02:00' },
+  { end: '2026-10-25' },
+];
+const wildPeriods: readonly Period[] = [
+  { start: '2026-11', end: '2026-09' },
+  { start: 'soon' },
+  { start: 'soon', end: '2026-10-09' },
+  { end: '2026-10-10T12:00:00' },
+];
+const labelSets: readonly (readonly Label[])[] = [
+  [],
+  [],
+  ['MASQUE_PS'],
+  ['INVISIBLE_PATIENT'],
+  ['INVISIBLE_REPRESENTANTS_LEGAUX'],
+  ['MASQUE_PS', 'INVISIBLE_REPRESENTANTS_LEGAUX'],
+  ['INVISIBLE_PATIENT', 'INVISIBLE_REPRESENTANTS_LEGAUX'],
+];
+const filings: readonly string[] = [
+  '2026-08-31T10:00:00.000+02:00',
+  '2026-09-10T11:59:59.000+02:00',
+  '2026-09-10T12:00:00.500+02:00',
+  '2026-09-25T02:30:00.000+02:00',
+  '2026-10-01T09:00:00.000+02:00',
+];
+
+const pick = <T>(values: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
+const person = (id: string): ActorRef => ({ type: 'Patient', id });
+const practitioner = (id: string): ActorRef => ({ type: 'Practitioner', id });
+const organization = (id: string): ActorRef => ({ type: 'Organization', id });
+
+const filer: fc.Arbitrary<FiledBy> = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      side: fc.constant('professional' as const),
+      person: pick(names),
+      structure: pick(structures),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ side: fc.constant('feeder' as const), structure: pick(structures) }) },
+);
+
+const consentSpec = fc
+  .record({
+    kind: pick<ConsentKind>([
+      'professional-access',
+      'professional-access',
+      'professional-access',
+      'organization-access',
+      'attending-physician',
+      'attending-physician',
+      'care-team-default',
+      'emergency-btg',
+      'emergency-etreat',
+      'emergency-masked',
+      'emergency-masked',
+      'feed-opposition',
+      'document-default',
+      'profile-sharing',
+      'profile-sharing',
+    ]),
+    permit: fc.boolean(),
+    by: pick(names),
+    at: pick(structures),
+    period: pick(periods),
+    ended: fc.constantFrom(false, false, false, true),
+  })
+  .map(({ kind, permit, by, at, period, ended }) => {
+    const provision =
+      kind === 'attending-physician' ? 'permit' : kind === 'feed-opposition' ? 'deny' : permit ? 'permit' : 'deny';
+    const named = kind === 'professional-access' || kind === 'attending-physician' || kind === 'feed-opposition';
+    const actors = named ? [practitioner(by)] : kind === 'organization-access' ? [organization(at)] : [];
+    const blocks = provision === 'deny' && (named || kind === 'organization-access');
+    return { kind, provision, actors, ended, period: blocks ? undefined : period } as const;
+  });
+
+const documentSpec = fc.record({
+  docType: pick(docTypes),
+  labels: pick(labelSets),
+  filedBy: filer,
+  filedAt: pick(filings),
+  deleted: fc.constantFrom(false, false, false, false, true),
+  unmask: fc.boolean(),
+  replaced: fc.constantFrom(false, false, false, true),
+  listed: fc.boolean(),
+  secret: fc.constantFrom(false, false, false, true),
+});
+
+const relatedSpec = fc.record({
+  labels: pick<readonly Label[]>([[], [], ['MASQUE_PS'], ['INVISIBLE_REPRESENTANTS_LEGAUX']]),
+  delegations: fc.uniqueArray(
+    fc.record({
+      legal: fc.boolean(),
+      messages: fc.boolean(),
+      period: pick(periods),
+      ended: fc.constantFrom(false, false, false, true),
+    }),
+    { maxLength: 2, selector: (one) => one.legal },
+  ),
+});
+
+const teamSpec = fc.record({
+  structure: pick(structures),
+  members: fc.uniqueArray(pick(names), { minLength: 1, maxLength: 3 }),
+  ended: fc.constantFrom(false, false, true),
+  period: pick(periods),
+  insurer: fc.constantFrom(false, false, true),
+});
+
+const appointmentSpec = fc.record({
+  by: pick(['holder', 'professional', 'feeder'] as const),
+  who: pick(names),
+  at: pick(structures),
+  throughStructure: fc.boolean(),
+  also: pick(names),
+  labels: pick(labelSets),
+  filedAt: pick(filings),
+});
+
+const letterSpec = fc.record({ who: pick(names), answered: fc.boolean() });
+
+const personSpec = fc.record({
+  state: fc.oneof(
+    { weight: 6, arbitrary: fc.constant<SpaceState>('active') },
+    { weight: 2, arbitrary: fc.constant<SpaceState>('open') },
+    { weight: 2, arbitrary: fc.constant<SpaceState>('legacy-dmp') },
+    { weight: 2, arbitrary: pick<SpaceState>(['suspended', 'closed', 'invited', 'opposed', 'deceased']) },
+  ),
+  legacyEnd: pick(['2026-10-09', '2026-10-10', '2026-10-25', '2026-12']),
+  consents: fc.array(consentSpec, { minLength: 1, maxLength: 8 }),
+  relateds: fc.array(relatedSpec, { minLength: 1, maxLength: 2 }),
+  documents: fc.array(documentSpec, { minLength: 2, maxLength: 5 }),
+  teams: fc.array(teamSpec, { maxLength: 2 }),
+  letters: fc.array(letterSpec, { maxLength: 2 }),
+  appointments: fc.array(appointmentSpec, { maxLength: 2 }),
+});
+
+type PersonSpec = typeof personSpec extends fc.Arbitrary<infer S> ? S : never;
+
+const opens: readonly SpaceState[] = ['open', 'active', 'legacy-dmp', 'suspended'];
+
+/** Items of one person; entries come in the order in which they are written. */
+function personItems(id: string, spec: PersonSpec): readonly Item[] {
+  const items: Item[] = [{ type: 'Patient', id }];
+  const space: ConsentItem = {
+    type: 'Consent',
+    id: `space-${id}`,
+    person: id,
+    kind: 'space-existence',
+    provision: opens.includes(spec.state) ? 'permit' : 'deny',
+    actors: [],
+    status: 'active',
+    state: spec.state,
+    writtenBy: { side: 'insurer' },
+    ...(spec.state === 'legacy-dmp' ? { period: { end: spec.legacyEnd } } : {}),
+  };
+  items.push(space);
+  const consents: ConsentItem[] = spec.consents.map((one, index) => ({
+    type: 'Consent',
+    id: `consent-${id}-${index}`,
+    person: id,
+    kind: one.kind,
+    provision: one.provision,
+    actors: one.actors,
+    status: one.ended ? 'inactive' : 'active',
+    writtenBy: one.kind === 'attending-physician' ? { side: 'insurer' } : { side: 'holder' },
+    ...(one.period === undefined ? {} : { period: one.period }),
+  }));
+  spec.relateds.forEach((one, index) => {
+    const related = `related-${id}-${index}`;
+    const delegations = one.delegations.filter((each) => !each.legal || id === 'p1');
+    items.push({
+      type: 'RelatedPerson',
+      id: related,
+      person: id,
+      labels: delegations.length > 0 ? [] : one.labels,
+      filedBy: { side: 'holder' },
+    });
+    delegations.forEach((each, at) => {
+      consents.push({
+        type: 'Consent',
+        id: `delegation-${id}-${index}-${at}`,
+        person: id,
+        kind: 'delegation',
+        provision: 'permit',
+        actors: [{ type: 'RelatedPerson', id: related }],
+        status: each.ended ? 'inactive' : 'active',
+        delegationKind: each.legal ? 'legal' : 'caregiver',
+        delegatedRights: each.messages ? ['message'] : [],
+        writtenBy: { side: each.legal ? 'insurer' : 'holder' },
+        ...(each.period === undefined ? {} : { period: each.period }),
+      });
+    });
+  });
+  const teams: CareTeamItem[] = spec.teams.map((one, index) => ({
+    type: 'CareTeam',
+    id: `team-${id}-${index}`,
+    person: id,
+    structure: one.structure,
+    members: one.members,
+    status: one.ended ? 'inactive' : 'active',
+    writtenBy: one.insurer ? { side: 'insurer' } : { side: 'feeder', structure: one.structure },
+    ...(one.period === undefined ? {} : { period: one.period }),
+  }));
+  const settled = settle(consents, teams);
+  items.push(...settled.consents, ...settled.teams, ...documentItems(id, spec, settled.consents));
+  spec.letters.forEach((one, index) => {
+    const first = `letter-${id}-${index}`;
+    items.push({ type: 'Communication', id: first, person: id, sender: practitioner(one.who), recipient: person(id) });
+    if (one.answered)
+      items.push({
+        type: 'Communication',
+        id: `${first}-answer`,
+        person: id,
+        sender: person(id),
+        recipient: practitioner(one.who),
+        inResponseTo: first,
+      });
+  });
+  spec.appointments.forEach((one, index) => {
+    const { by, who, at } = one;
+    const through = by === 'feeder' || (by === 'professional' && one.throughStructure);
+    const filedBy: FiledBy =
+      by === 'holder'
+        ? { side: 'holder' }
+        : by === 'feeder'
+          ? { side: 'feeder', structure: at }
+          : { side: 'professional', person: who, structure: at };
+    items.push({
+      type: 'Appointment',
+      id: `appointment-${id}-${index}`,
+      person: id,
+      labels: by === 'holder' ? [] : one.labels,
+      filedBy,
+      filedAt: one.filedAt,
+      practitioners: through ? [one.also] : [...new Set([who, one.also])],
+      structures: through ? [at] : [],
+    });
+  });
+  return items;
+}
+
+/** contract.md "Consents", one active entry a key (the last one), and A7: a block ends permits and memberships. */
+function settle(
+  consents: readonly ConsentItem[],
+  teams: readonly CareTeamItem[],
+): { readonly consents: readonly ConsentItem[]; readonly teams: readonly CareTeamItem[] } {
+  const key = (one: ConsentItem): string =>
+    [one.kind, one.delegationKind, ...one.actors.map((actor) => `${actor.type}/${actor.id}`)].join(' ');
+  const active = consents.filter(
+    (one, index) =>
+      one.status === 'active' &&
+      !consents.some((later, at) => at > index && later.status === 'active' && key(later) === key(one)),
+  );
+  const blocked = new Set(
+    active
+      .filter((one) => one.provision === 'deny' && ['professional-access', 'organization-access'].includes(one.kind))
+      .flatMap((one) => one.actors.map((actor) => `${actor.type}/${actor.id}`)),
+  );
+  const isBlocked = (actor: ActorRef): boolean => blocked.has(`${actor.type}/${actor.id}`);
+  return {
+    consents: consents.map((one): ConsentItem => {
+      if (one.status === 'inactive') return { ...one, endedBy: 'update' };
+      if (!active.includes(one)) return { ...one, status: 'inactive', endedBy: 'successor' };
+      if (one.provision === 'permit' && one.actors.some(isBlocked))
+        return { ...one, status: 'inactive', endedBy: 'block' };
+      return one;
+    }),
+    teams: teams.map((one): CareTeamItem => {
+      const structureBlocked = isBlocked(organization(one.structure));
+      return {
+        ...one,
+        formerMembers: one.members,
+        members: one.members.filter((member) => !isBlocked(practitioner(member))),
+        ...(structureBlocked && one.status === 'active' ? { status: 'inactive', endedByBlock: true } : {}),
+      };
+    }),
+  };
+}
+
+/** Documents with their Binary and Provenance, a List over those listed of one author, replacements. */
+function documentItems(id: string, spec: PersonSpec, consents: readonly ConsentItem[]): readonly Item[] {
+  const masking = consents.find(
+    (one) =>
+      one.kind === 'document-default' &&
+      one.provision === 'deny' &&
+      one.status === 'active' &&
+      one.period === undefined,
+  );
+  const items: Item[] = [];
+  const listed: string[] = [];
+  const author = spec.documents[0]?.filedBy;
+  spec.documents.forEach((one, index) => {
+    const doc = `doc-${id}-${index}`;
+    const hidden = one.labels.includes('INVISIBLE_PATIENT');
+    const secret = one.secret && one.filedBy.side === 'professional';
+    // W8: what is filed in a secret session gets L3
+    const labels: readonly Label[] = secret
+      ? [...new Set<Label>([...one.labels, 'INVISIBLE_REPRESENTANTS_LEGAUX'])]
+      : one.labels;
+    // what the holder does not see when the unmasking is done, they cannot unmask; own MASQUE_PS goes with it
+    const unmask = masking !== undefined && one.unmask && !one.deleted && !one.replaced && !hidden;
+    const common = { person: id, filedBy: one.filedBy, ...(one.deleted ? { deleted: true } : {}) } as const;
+    items.push({
+      type: 'DocumentReference',
+      id: doc,
+      docType: one.docType,
+      labels: unmask ? labels.filter((label) => label !== 'MASQUE_PS') : labels,
+      ...(secret ? { secretSession: true } : {}),
+      filedAt: one.filedAt,
+      ...common,
+      ...(unmask ? { unmaskedUnder: masking.id } : {}),
+      ...(one.replaced ? { superseded: true } : {}),
+    });
+    items.push({
+      type: 'Binary',
+      id: `bytes-${doc}`,
+      document: doc,
+      filedBy: one.filedBy,
+      ...(one.deleted ? { deleted: true } : {}),
+    });
+    items.push({ type: 'Provenance', id: `provenance-${doc}`, documents: [doc], ...common });
+    if (one.replaced && !one.deleted) {
+      items.push({
+        type: 'DocumentReference',
+        id: `${doc}-next`,
+        person: id,
+        filedBy: one.filedBy,
+        docType: one.docType,
+        labels,
+        filedAt: replacedAt,
+        replaces: doc,
+      });
+      items.push({ type: 'Binary', id: `bytes-${doc}-next`, document: `${doc}-next`, filedBy: one.filedBy });
+    }
+    if (one.listed && !one.deleted && JSON.stringify(one.filedBy) === JSON.stringify(author)) listed.push(doc);
+  });
+  if (author !== undefined && listed.length > 0)
+    items.push({ type: 'List', id: `list-${id}`, person: id, documents: listed, filedBy: author });
+  return items;
+}
+
+/** When the Binary that nothing refers to was sent: it may be swept an hour later. */
+export const looseAt = baseInstant - 1_800_000;
+
+/** When the replacements of tame worlds are filed. */
+export const replacedAt = '2026-10-02T09:00:00.000+02:00';
+
+const directory: readonly Item[] = [
+  ...structures.map((id): Item => ({ type: 'Organization', id, pharmacy: id === 's3' })),
+  { type: 'Organization', id: 'caisse' },
+  ...names.map((id): Item => ({ type: 'Practitioner', id })),
+  ...structures.map((id): Item => ({ type: 'PractitionerRole', id: `role-${id}` })),
+];
+
+const policyArbitrary: fc.Arbitrary<WorldPolicy> = fc.record({
+  emergencyOverridesBlock: fc.constantFrom(false, false, true),
+  payerDataToProfessionals: fc.boolean(),
+  depositMaxBytes: fc.constant(5_000_000),
+  matrix: fc.constant(matrix),
+});
+
+/** A world that the public API can build. */
+export const tameWorld: fc.Arbitrary<World> = fc
+  .record({ policy: policyArbitrary, specs: fc.tuple(personSpec, personSpec, personSpec), loose: filer })
+  .map(({ policy, specs, loose }) => ({
+    policy,
+    items: [
+      { type: 'Binary', id: 'loose', filedBy: loose },
+      ...directory,
+      ...people.flatMap((id, index) => personItems(id, specs[index] as PersonSpec)),
+    ],
+  }));
+
+const wildSpec = fc.record({
+  malformed: fc.array(
+    fc.record({
+      kind: pick<ConsentKind>([
+        'professional-access',
+        'organization-access',
+        'emergency-btg',
+        'document-default',
+        'profile-sharing',
+        'delegation',
+        'space-existence',
+      ]),
+      provision: pick(['permit', 'deny'] as const),
+      actors: fc.subarray([
+        practitioner('dr1'),
+        practitioner('nurse'),
+        organization('s1'),
+        { type: 'RelatedPerson', id: 'related-p1-0' } as const,
+      ]),
+      period: pick([undefined, ...wildPeriods, ...periods]),
+      malformed: fc.boolean(),
+      person: pick(people),
+    }),
+    { maxLength: 3 },
+  ),
+  labelled: fc.array(
+    fc.record({
+      type: pick(['Immunization', 'Coverage', 'ExplanationOfBenefit'] as const),
+      labels: pick(labelSets),
+      filedBy: filer,
+      filedAt: pick(filings),
+      dated: fc.boolean(),
+      person: pick(people),
+    }),
+    { maxLength: 4 },
+  ),
+  profile: fc.array(fc.record({ type: pick(['Condition', 'Observation'] as const), person: pick(people) }), {
+    minLength: 1,
+    maxLength: 4,
+  }),
+  events: fc.array(
+    fc.record({
+      person: pick([...people, undefined]),
+      agent: fc.oneof(pick(names).map(practitioner), pick(people).map(person)),
+      documents: fc.subarray(['doc-p1-0', 'doc-p1-1', 'doc-p2-0', 'gone']),
+      secret: fc.boolean(),
+    }),
+    { maxLength: 4 },
+  ),
+  tasks: fc.array(fc.record({ person: pick([...people, undefined]), depositedBy: pick(structures) }), { maxLength: 2 }),
+  deposits: fc.array(
+    fc.record({
+      docType: pick(docTypes),
+      labels: pick(labelSets),
+      person: pick(people),
+      side: pick(['holder', 'representative'] as const),
+    }),
+    { maxLength: 2 },
+  ),
+});
+
+/** A world with malformed entries, unknown dates, types not served, and everything else an oracle should withstand. */
+export const wildWorld: fc.Arbitrary<World> = fc.tuple(tameWorld, wildSpec).map(([tame, spec]) => {
+  const items: Item[] = [...tame.items];
+  spec.malformed.forEach(({ period, ...one }, index) => {
+    items.push({
+      type: 'Consent',
+      id: `odd-${index}`,
+      status: 'active',
+      writtenBy: { side: 'holder' },
+      ...one,
+      ...(period === undefined ? {} : { period }),
+    });
+  });
+  spec.labelled.forEach(({ filedAt, dated, ...one }, index) => {
+    items.push({ id: `labelled-${index}`, ...one, ...(dated ? { filedAt } : {}) });
+  });
+  spec.profile.forEach((one, index) => {
+    items.push({ id: `profile-${index}`, ...one });
+  });
+  spec.events.forEach((one, index) => {
+    items.push({
+      type: 'AuditEvent',
+      id: `event-${index}`,
+      agent: one.agent,
+      items: one.documents.map((id) => ({ type: 'DocumentReference', id })),
+      secret: one.secret,
+      ...(one.person === undefined ? {} : { person: one.person }),
+    });
+  });
+  spec.tasks.forEach((one, index) => {
+    items.push({
+      type: 'Task',
+      id: `task-${index}`,
+      depositedBy: one.depositedBy,
+      ...(one.person === undefined ? {} : { person: one.person }),
+    });
+  });
+  spec.deposits.forEach((one, index) => {
+    items.push({
+      type: 'DocumentReference',
+      id: `deposit-${index}`,
+      person: one.person,
+      docType: one.docType,
+      labels: one.labels,
+      filedBy:
+        one.side === 'holder' ? { side: 'holder' } : { side: 'representative', related: `related-${one.person}-0` },
+      filedAt: '2026-10-01T09:00:00Z',
+    });
+  });
+  return { policy: tame.policy, items };
+});
+
+/** A caller of the cast, any kind, mode and limit; representatives may act for the wrong person. */
+export const caller: fc.Arbitrary<WorldCaller> = fc.oneof(
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('patient' as const), person: pick(people) }) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({ person: pick(people), at: fc.nat({ max: 1 }), claim: fc.boolean() })
+      .map(({ person: id, at, claim }) => ({
+        kind: 'representative' as const,
+        related: `related-${id}-${at}`,
+        actsFor: id,
+        ...(claim ? { patient: id } : {}),
+      })),
+  },
+  {
+    weight: 6,
+    arbitrary: fc
+      .record({
+        person: pick(names),
+        structure: pick(structures),
+        purpose: pick(['TREAT', 'TREAT', 'BTG', 'ETREAT'] as const),
+        patient: pick([undefined, ...people]),
+      })
+      .map(({ patient, ...one }) => ({
+        kind: 'professional' as const,
+        profession: professionals[one.person],
+        ...one,
+        ...(one.purpose === 'BTG' ? { patient: patient ?? 'p1' } : patient === undefined ? {} : { patient }),
+      })),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('feeder' as const), structure: pick(structures) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('feeder' as const), structure: pick(structures), patient: pick(people) }),
+  },
+  { weight: 1, arbitrary: fc.constantFrom({ kind: 'insurer' as const }, { kind: 'insurer' as const, patient: 'p2' }) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom({ kind: 'operator' as const }, { kind: 'operator' as const, patient: 'p1' }),
+  },
+);
+
+/** Callers whom something in that world concerns: named by an entry, member of a team, author of a document. */
+export function concerned(world: World): readonly WorldCaller[] {
+  const callers: WorldCaller[] = [];
+  const add = (who: keyof typeof professionals, structure: string, about: string): void => {
+    const one = { kind: 'professional', person: who, profession: professionals[who], structure } as const;
+    callers.push({ ...one, purpose: 'TREAT' }, { ...one, purpose: 'TREAT', patient: about });
+    callers.push({ ...one, purpose: 'BTG', patient: about }, { ...one, purpose: 'ETREAT', patient: about });
+  };
+  const isName = (id: string): id is keyof typeof professionals => id in professionals;
+  for (const item of world.items) {
+    if (item.type === 'Consent' && item.status === 'active')
+      for (const actor of item.actors) {
+        if (actor.type === 'Practitioner' && isName(actor.id)) add(actor.id, 's1', item.person);
+        if (actor.type === 'Organization') add('dr1', actor.id, item.person);
+        // few entries are delegations, so those count four times
+        if (actor.type === 'RelatedPerson')
+          for (let time = 0; time < 4; time += 1)
+            callers.push({ kind: 'representative', related: actor.id, actsFor: item.person });
+      }
+    if (item.type === 'CareTeam') for (const id of item.members) if (isName(id)) add(id, item.structure, item.person);
+    if (item.type === 'DocumentReference' && item.filedBy.person !== undefined && isName(item.filedBy.person))
+      add(item.filedBy.person, item.filedBy.structure ?? 's1', item.person);
+    if (item.type === 'DocumentReference' && item.filedBy.side === 'feeder')
+      callers.push({ kind: 'feeder', structure: item.filedBy.structure ?? 's1' });
+  }
+  return callers;
+}
+
+/** A caller for a world: one whom something in it concerns, more often than not. */
+export const callerIn = (world: World): fc.Arbitrary<WorldCaller> =>
+  fc.oneof({ weight: 1, arbitrary: caller }, { weight: 2, arbitrary: fc.constantFrom(...concerned(world)) });
