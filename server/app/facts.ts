@@ -5,6 +5,7 @@ import { type SpaceSources, spaceEntry } from '../access/space.ts';
 import type { IndexEntry } from '../fhir/index-entry.ts';
 import { referenceOf } from '../fhir/json.ts';
 import { fail, ok, type Result } from '../fhir/result.ts';
+import { systemAndCode } from '../fhir/search-value.ts';
 import type { JsonObject, Key, Ref } from '../fhir/types.ts';
 import type { StoreUnit, Version } from '../ports/store.ts';
 import { guarded } from '../query/plan.ts';
@@ -61,7 +62,7 @@ async function byIdentifier(unit: StoreUnit, type: string, id: Identifier): Prom
     guarded(
       {
         type,
-        where: term('identifier', `${id.system}|${id.value}`),
+        where: term('identifier', systemAndCode(id.system, id.value)),
         sort: [],
         limit: 2,
         total: false,

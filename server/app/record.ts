@@ -36,16 +36,14 @@ const WRITE_RULES: Readonly<Record<string, Readonly<Record<string, RuleId>>>> = 
   Appointment: { create: 'W17', update: 'W17' },
 };
 
-/** The rules that gave a person's items of these types to the caller: each grant none of whose conditions on the space fails. */
-async function grounds(work: Work, person: Ref | undefined, types: ReadonlySet<string>): Promise<readonly RuleId[]> {
+/** The rules that give a person's items of a type to the caller: each grant none of whose conditions on the space fails. */
+async function grounds(work: Work, person: Ref | undefined, type: string): Promise<readonly RuleId[]> {
   const space = person === undefined ? undefined : await work.unit.space(person);
   const rules = new Set<RuleId>();
-  for (const type of types) {
-    for (const vote of work.access.decision(type, 'r').votes) {
-      if (vote.kind !== 'grant') continue;
-      const open = vote.parts.every((p) => specialise(p.where, space).op !== 'none');
-      if (open) for (const rule of [vote.rule, ...vote.parts.map((p) => p.rule)]) rules.add(rule);
-    }
+  for (const vote of work.access.decision(type, 'r').votes) {
+    if (vote.kind !== 'grant') continue;
+    const open = vote.parts.every((p) => specialise(p.where, space).op !== 'none');
+    if (open) for (const rule of [vote.rule, ...vote.parts.map((p) => p.rule)]) rules.add(rule);
   }
   return [...rules];
 }
@@ -84,10 +82,10 @@ export async function recordDone(work: Work, request: FhirRequest, interaction: 
   const query = queryOf(request, interaction);
   for (const [person, named] of items) {
     const types = new Set([...named].map((i) => keyOf(i).type));
-    if (types.size === 0 && interaction.type !== undefined) types.add(interaction.type);
     const read = interaction.action === 'read' || interaction.action === 'search';
+    // Of a disclosure, the rules that open what was asked for, not what was found: they say nothing about an item that a reader does not see.
     const rules = read
-      ? await grounds(work, person, types)
+      ? await grounds(work, person, interaction.type ?? 'Patient')
       : [
           ...new Set(
             [...types].map((t) => WRITE_RULES[t]?.[interaction.action] ?? WRITE_RULES[t]?.['create'] ?? 'W14'),

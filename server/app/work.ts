@@ -8,6 +8,7 @@ import { systemGuard } from '../access/decision.ts';
 import { callerName } from '../access/rules/space.ts';
 import { type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
+import { JSON_LIMITS, parseJson, stringify } from '../fhir/json-text.ts';
 import type { Instant, JsonObject, Key, Ref, Resource } from '../fhir/types.ts';
 import type { Filing, StoreUnit, Version } from '../ports/store.ts';
 import { matches, NO_LINKS } from '../query/matches.ts';
@@ -50,7 +51,13 @@ export const keyOf = (ref: string): Key => {
   return { type: type ?? '', id: id ?? '' };
 };
 
-export const parsed = (version: Version): Resource => JSON.parse(version.body) as Resource;
+/** The resource of a stored version, numbers as they were written (`1.00` is not `1.0`). */
+export function parsed(version: Version): Resource {
+  const value = parseJson(version.body, JSON_LIMITS);
+  if (!value.ok) throw new Error(`the stored body of a ${version.type} cannot be read`);
+  // INVARIANT: what was stored was a resource.
+  return value.value as Resource;
+}
 
 /** Whether conditions on the owner's space hold for `person`. The predicate speaks of the space only. */
 export async function holds(work: Work, person: Ref, where: Predicate): Promise<boolean> {
@@ -133,7 +140,7 @@ export async function save(work: Work, saving: Saving): Promise<Version> {
     lastUpdated: work.now,
     deleted: false,
     owner,
-    body: JSON.stringify(resource),
+    body: stringify(resource),
     filing,
   };
   await put(work, version, entry);

@@ -35,24 +35,24 @@ export function checkDeclaredLength(request: IncomingMessage, limits: BodyLimits
   if (declared !== undefined && Number(declared) > limits.maxBytes) throw tooLarge(limits);
 }
 
+const BODY_EVENTS = ['readable', 'end', 'error', 'close'] as const;
+
 /** Settles when there is something to read, or the body has ended or broken; rejects after `idleMs` of silence. */
 const nextEvent = (request: IncomingMessage, idleMs: number): Promise<void> =>
   new Promise((resolve, reject) => {
-    const settle = (): void => {
+    const stop = (): void => {
       clearTimeout(timer);
-      request.off('readable', settle);
-      request.off('end', settle);
-      request.off('error', settle);
-      request.off('close', settle);
+      for (const event of BODY_EVENTS) request.off(event, arrived);
+    };
+    const arrived = (): void => {
+      stop();
+      resolve();
     };
     const timer = setTimeout(() => {
-      settle();
+      stop();
       reject(new BodyRefused(BODY_TIMEOUT));
     }, idleMs);
-    for (const event of ['readable', 'end', 'error', 'close'] as const) {
-      request.on(event, () => resolve());
-      request.on(event, settle);
-    }
+    for (const event of BODY_EVENTS) request.on(event, arrived);
   });
 
 /**

@@ -10,6 +10,7 @@ import {
   readStatus,
   searchAllowed,
 } from '../oracle/decide.ts';
+import { type Of, personOf } from '../oracle/facts.ts';
 import type { AuditEventItem, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
 import { type Act, mayWrite } from '../oracle/write.ts';
 import { binaryBody, documentBody, insSystem, type Resource, transactionBody } from '../support/fhir-bodies.ts';
@@ -58,109 +59,239 @@ export type Asking = { readonly caller: WorldCaller; readonly now: Instant };
 const opensNothing = (caller: WorldCaller): boolean =>
   caller.kind === 'professional' && caller.purpose === 'ETREAT' && caller.patient === undefined;
 
-/** Every read by id, search by `_id`, search of a type, search of a person, for one caller at one instant. */
+/** Notes the differences of one caller at one instant. */
+type Ledger = {
+  readonly found: Mismatch[];
+  readonly get: (path: string) => Promise<Answer>;
+  readonly post: (path: string, form: string) => Promise<Answer>;
+  readonly token: string;
+  readonly check: (asked: string, expected: unknown, answered: unknown, item?: Item) => void;
+};
+
+function openLedger(built: Built, { caller, now }: Asking, world: World): Ledger {
+  const found: Mismatch[] = [];
+  const token = built.mint(caller, built.ids, now);
+  return {
+    found,
+    token,
+    get: (path) => send(built.base, { path, token }),
+    post: (path, form) => send(built.base, { method: 'POST', path, token, form }),
+    check: (asked, expected, answered, item) => {
+      built.compared += 1;
+      if (JSON.stringify(expected) === JSON.stringify(answered)) return;
+      const more = item === undefined ? {} : { item, rules: maySee(world, caller, item, now).rules };
+      found.push({ now: new Date(now).toISOString(), caller, asked, expected, answered, ...more });
+    },
+  };
+}
+
+/** Runs over the values, sixteen at a time: the requests of one caller do not depend on each other. */
+async function together<T>(values: readonly T[], run: (value: T) => Promise<void>): Promise<void> {
+  const rest = [...values];
+  const lane = async (): Promise<void> => {
+    for (let value = rest.shift(); value !== undefined; value = rest.shift()) await run(value);
+  };
+  await Promise.all(Array.from({ length: 16 }, lane));
+}
+
+/** Every read by id, history, search by `_id`, search of a type, count, chain, include, `$everything`, for one caller at one instant. */
 export async function compareReads(built: Built, asking: Asking): Promise<readonly Mismatch[]> {
+  const ledger = openLedger(built, asking, built.world);
+  if (opensNothing(asking.caller)) await traitsOnly(built, asking, ledger);
+  else {
+    await byId(built, asking, ledger);
+    await byType(built, asking, ledger);
+    await byOthers(built, asking, ledger);
+    await byPerson(built, asking, ledger);
+  }
+  return ledger.found;
+}
+
+/** What the items are that this caller is to be shown now; deleted ones are in no search. */
+const shownOf = <T extends Item['type']>(built: Built, { caller, now }: Asking, type: T): readonly Of<T>[] =>
+  built.world.items.filter(
+    (item): item is Of<T> => item.type === type && readStatus(built.world, caller, item, now) === 200,
+  );
+
+/** C5: an ETREAT token without `patient`. Whether the rest is refused or empty is not laid down; that it shows nothing is. */
+async function traitsOnly(built: Built, asking: Asking, ledger: Ledger): Promise<void> {
+  const shows = (answer: Answer): boolean => answer.status !== 200 || idsIn(answer).length > 0;
+  await together(built.world.items, async (item) => {
+    const answer = await ledger.get(`${item.type}/${idOf(built.ids, item.type, item.id)}`);
+    ledger.check(`read ${item.type}/${item.id}`, true, [401, 403, 404].includes(answer.status), item);
+  });
+  await together(searched, async (type) => {
+    const answer = await ledger.get(type);
+    ledger.check(`search ${type}`, true, [401, 403].includes(answer.status) || !shows(answer));
+  });
+  await byTraits(built, asking, ledger);
+}
+
+async function byId(built: Built, asking: Asking, ledger: Ledger): Promise<void> {
   const { world, ids } = built;
   const { caller, now } = asking;
-  const found: Mismatch[] = [];
-  const token = built.mint(caller, ids, now);
-  const get = (path: string): Promise<Answer> => send(built.base, { path, token });
-  const check = (asked: string, expected: unknown, answered: unknown, item?: Item): void => {
-    built.compared += 1;
-    if (JSON.stringify(expected) === JSON.stringify(answered)) return;
-    const rules = item === undefined ? undefined : maySee(world, caller, item, now).rules;
-    found.push({
-      now: new Date(now).toISOString(),
-      caller,
-      asked,
-      expected,
-      answered,
-      ...(item === undefined ? {} : { item }),
-      ...(rules === undefined ? {} : { rules }),
-    });
-  };
   const bodies = new Set<string>();
-  for (const item of world.items) {
-    if (item.type === 'Binary' && item.document === undefined && now > looseAt + 3_599_000) continue;
+  await together(world.items, async (item) => {
+    if (item.type === 'Binary' && item.document === undefined && now > looseAt + 3_599_000) return;
     const id = idOf(ids, item.type, item.id);
-    const answer = await get(`${item.type}/${id}`);
-    // C5: to a token that opens nothing, any refusal says the same
-    const closed = opensNothing(caller) && [401, 403, 404].includes(answer.status);
     const expected = readStatus(world, caller, item, now);
-    check(`read ${item.type}/${item.id}`, expected, closed && expected === 404 ? 404 : answer.status, item);
+    const answer = await ledger.get(`${item.type}/${id}`);
+    ledger.check(`read ${item.type}/${item.id}`, expected, answer.status, item);
     if (answer.status === 404) bodies.add(withoutRequest(answer.text, id));
-    if (!(searched as readonly string[]).includes(item.type)) continue;
-    const search = await get(`${item.type}?_id=${id}`);
-    const allowed = mayAsk(world, caller, item.type, { id: item.id });
-    const holds = expected === 200 && !opensNothing(caller);
-    if (opensNothing(caller) && [401, 403].includes(search.status))
-      check(`search _id ${item.type}/${item.id}`, false, holds);
-    else if (!allowed) check(`search _id ${item.type}/${item.id}`, 403, search.status, item);
-    else check(`search _id ${item.type}/${item.id}`, [200, holds], [search.status, idsIn(search).includes(id)], item);
-  }
+    const history = await ledger.get(`${item.type}/${id}/_history`);
+    ledger.check(`history ${item.type}/${item.id}`, expected !== 404, history.status !== 404, item);
+    if (history.status === 404) bodies.add(withoutRequest(history.text, id));
+    if (!(searched as readonly string[]).includes(item.type)) return;
+    const search = await ledger.get(`${item.type}?_id=${id}`);
+    if (!mayAsk(world, caller, item.type, { id: item.id }))
+      ledger.check(`search _id ${item.type}/${item.id}`, 403, search.status, item);
+    else {
+      const answered = [search.status, idsIn(search).includes(id)];
+      ledger.check(`search _id ${item.type}/${item.id}`, [200, expected === 200], answered, item);
+    }
+  });
   // section 7: hidden, never existed, deleted and hidden: the same body
-  const never = await get('DocumentReference/00000000-0000-4000-8000-000000000000');
-  if (never.status === 404) bodies.add(withoutRequest(never.text, '00000000-0000-4000-8000-000000000000'));
-  check('one body for every 404', true, bodies.size <= 1 ? true : [...bodies]);
+  const nobody = '00000000-0000-4000-8000-000000000000';
+  const never = await ledger.get(`DocumentReference/${nobody}`);
+  if (never.status === 404) bodies.add(withoutRequest(never.text, nobody));
+  ledger.check('one body for every 404', true, bodies.size <= 1 ? true : [...bodies]);
+}
 
-  for (const type of searched) {
-    const known = world.items.filter((item) => item.type === type);
-    const first = await get(`${type}?_count=100`);
-    if (opensNothing(caller) && [401, 403].includes(first.status)) continue;
-    if (!mayAsk(world, caller, type, {})) {
-      check(`search ${type}`, 403, first.status);
-      continue;
+async function byType(built: Built, asking: Asking, ledger: Ledger): Promise<void> {
+  await together(searched, async (type) => {
+    const first = await ledger.get(`${type}?_count=7`);
+    const posted = await ledger.post(`${type}/_search`, '_summary=count');
+    if (!mayAsk(built.world, asking.caller, type, {})) {
+      ledger.check(`search ${type}`, 403, first.status);
+      ledger.check(`count ${type}`, 403, posted.status);
+      return;
     }
-    const expected = opensNothing(caller)
-      ? []
-      : known.filter((item) => readStatus(world, caller, item, now) === 200).map((item) => item.id);
-    if (first.status !== 200) {
-      check(`search ${type}`, 200, first.status);
-      continue;
-    }
-    const answered = await allIds(built, token, first);
-    check(`search ${type}`, expected.sort(), answered.map((id) => logical(ids, type, id)).sort());
-  }
-  for (const person of world.items.filter((item) => item.type === 'Patient')) {
-    const traits = traitsOf(person.id);
-    const id = idOf(ids, 'Patient', person.id);
-    const byIns = await get(`Patient?identifier=${encodeURIComponent(`${insSystem}|${traits.ins}`)}`);
-    const sees = readStatus(world, caller, person, now) === 200 && !opensNothing(caller);
-    if (patientSearchAllowed(caller, { ins: `${insSystem}|${traits.ins}` }))
-      check(`search INS of ${person.id}`, [200, sees], [byIns.status, idsIn(byIns).includes(id)], person);
-    else check(`search INS of ${person.id}`, 403, byIns.status, person);
-    const without = await get(`Patient?identifier=${traits.ins}`);
-    if (caller.kind !== 'patient' && caller.kind !== 'representative')
-      check(`search INS without system of ${person.id}`, 403, without.status, person);
-    const byTraits = await get(`Patient?family=${traits.family}&birthdate=${traits.birthDate}`);
-    const hit =
-      opensNothing(caller) || caller.kind === 'professional' ? foundByTraits(world, caller, person.id, now) : sees;
-    if (patientSearchAllowed(caller, { family: traits.family, birthdate: traits.birthDate }))
-      check(`search traits of ${person.id}`, [200, hit], [byTraits.status, idsIn(byTraits).includes(id)], person);
-    else check(`search traits of ${person.id}`, 403, byTraits.status, person);
-    const compartment = await get(`Patient/${id}/DocumentReference`);
-    const documents = world.items.filter((item) => item.type === 'DocumentReference' && item.person === person.id);
-    const inside = documents
-      .filter((item) => readStatus(world, caller, item, now) === 200)
+    const expected = shownOf(built, asking, type)
       .map((item) => item.id)
       .sort();
-    if (!opensNothing(caller) && searchAllowed(caller, 'DocumentReference', world.policy)) {
-      if (!sees) check(`compartment of ${person.id}`, 404, compartment.status, person);
-      else
-        check(
-          `compartment of ${person.id}`,
-          [200, inside],
-          [
-            compartment.status,
-            idsIn(compartment)
-              .map((one) => logical(ids, 'DocumentReference', one))
-              .sort(),
-          ],
-          person,
-        );
-    }
+    const answered = first.status === 200 ? await known(built, ledger, first, type) : first.status;
+    ledger.check(`search ${type}`, expected, answered);
+    ledger.check(`count ${type}`, [200, expected.length], [posted.status, posted.json?.total]);
+  });
+}
+
+/** Reverse chains, chains and includes between documents and their Provenance: each hop shows what the caller may see there. */
+async function byOthers(built: Built, asking: Asking, ledger: Ledger): Promise<void> {
+  const { world } = built;
+  const { caller } = asking;
+  const both = ['DocumentReference', 'Provenance'].every((type) => searchAllowed(caller, type, world.policy));
+  const documents = shownOf(built, asking, 'DocumentReference');
+  const provenances = shownOf(built, asking, 'Provenance');
+  const reverse = await ledger.get('DocumentReference?_has:Provenance:target:recorded=gt2000-01-01&_count=100');
+  const chain = await ledger.get('Provenance?target:DocumentReference.type=11488-4&_count=100');
+  const included = await ledger.get('DocumentReference?_revinclude=Provenance:target&_count=100');
+  if (!both) {
+    const nothing = (answer: Answer): boolean => answer.status !== 200 || !/"Provenance"/.test(answer.text);
+    for (const [name, answer] of Object.entries({ chain, included }))
+      ledger.check(`${name} shows none`, true, nothing(answer));
+    ledger.check('_has shows none', true, reverse.status !== 200 || idsIn(reverse).length === 0);
+    return;
   }
-  return found;
+  const targets = new Set(provenances.flatMap((one) => one.documents));
+  const withProvenance = documents.filter((one) => targets.has(one.id)).map((one) => one.id);
+  ledger.check('_has', withProvenance.sort(), await known(built, ledger, reverse, 'DocumentReference'));
+  const typed = new Set(documents.filter((one) => one.docType === '11488-4').map((one) => one.id));
+  const ofType = provenances.filter((one) => one.documents.some((id) => typed.has(id))).map((one) => one.id);
+  ledger.check('chain', ofType.sort(), await known(built, ledger, chain, 'Provenance'));
+  const reached = provenances.filter((one) => one.documents.some((id) => documents.some((d) => d.id === id)));
+  const answered = matches(included).map(
+    (one) => `${one.resourceType}/${logical(built.ids, one.resourceType, String(one.id))}`,
+  );
+  const expected = [...documents, ...reached].map((one) => `${one.type}/${one.id}`);
+  ledger.check('_revinclude', expected.sort(), answered.sort());
+}
+
+async function byPerson(built: Built, asking: Asking, ledger: Ledger): Promise<void> {
+  const { world, ids } = built;
+  const { caller, now } = asking;
+  await byTraits(built, asking, ledger);
+  await together(people(world), async (person) => {
+    const { ins } = traitsOf(person.id);
+    const id = idOf(ids, 'Patient', person.id);
+    const sees = readStatus(world, caller, person, now) === 200;
+    const byIns = await ledger.get(`Patient?identifier=${encodeURIComponent(`${insSystem}|${ins}`)}`);
+    if (patientSearchAllowed(caller, { ins: `${insSystem}|${ins}` }))
+      ledger.check(`search INS of ${person.id}`, [200, sees], [byIns.status, idsIn(byIns).includes(id)], person);
+    else ledger.check(`search INS of ${person.id}`, 403, byIns.status, person);
+    const bare = await ledger.get(`Patient?identifier=${ins}`);
+    if (caller.kind === 'patient' || caller.kind === 'representative')
+      ledger.check(`search bare INS of ${person.id}`, [200, sees], [bare.status, idsIn(bare).includes(id)], person);
+    else ledger.check(`search bare INS of ${person.id}`, 403, bare.status, person);
+    const everything = await ledger.get(`Patient/${id}/$everything`);
+    if (!sees) ledger.check(`everything of ${person.id}`, 404, everything.status, person);
+    else {
+      const answered = (await allResources(built, ledger.token, everything)).map(
+        (one) => `${one.resourceType}/${logical(ids, one.resourceType, String(one.id))}`,
+      );
+      const types = [
+        'Patient',
+        'DocumentReference',
+        'Consent',
+        'CareTeam',
+        'Appointment',
+        'Communication',
+        'RelatedPerson',
+        'List',
+      ];
+      const expected = world.items.filter(
+        (item) =>
+          types.includes(item.type) &&
+          personOf(world, item) === person.id &&
+          readStatus(world, caller, item, now) === 200,
+      );
+      ledger.check(
+        `everything of ${person.id}`,
+        expected.map((item) => `${item.type}/${item.id}`).sort(),
+        answered.filter((name) => types.includes(name.split('/')[0] ?? '')).sort(),
+        person,
+      );
+    }
+    if (!searchAllowed(caller, 'DocumentReference', world.policy)) return;
+    const compartment = await ledger.get(`Patient/${id}/DocumentReference?_count=100`);
+    const inside = shownOf(built, asking, 'DocumentReference')
+      .filter((item) => item.person === person.id)
+      .map((item) => item.id);
+    if (!sees) ledger.check(`compartment of ${person.id}`, 404, compartment.status, person);
+    else
+      ledger.check(
+        `compartment of ${person.id}`,
+        inside.sort(),
+        await known(built, ledger, compartment, 'DocumentReference'),
+        person,
+      );
+  });
+}
+
+/** D9: the search by family name and birth date. */
+async function byTraits(built: Built, { caller, now }: Asking, ledger: Ledger): Promise<void> {
+  await together(people(built.world), async (person) => {
+    const { family, birthDate } = traitsOf(person.id);
+    const answer = await ledger.get(`Patient?family=${family}&birthdate=${birthDate}`);
+    if (!patientSearchAllowed(caller, { family, birthdate: birthDate })) {
+      ledger.check(`search traits of ${person.id}`, 403, answer.status, person);
+      return;
+    }
+    const hit =
+      caller.kind === 'professional'
+        ? foundByTraits(built.world, caller, person.id, now)
+        : readStatus(built.world, caller, person, now) === 200;
+    const answered = [answer.status, idsIn(answer).includes(idOf(built.ids, 'Patient', person.id))];
+    ledger.check(`search traits of ${person.id}`, [200, hit], answered, person);
+  });
+}
+
+const people = (world: World): readonly Of<'Patient'>[] =>
+  world.items.filter((item): item is Of<'Patient'> => item.type === 'Patient');
+
+/** The world's names of everything on all pages of a search, sorted; the status when it is not 200. */
+async function known(built: Built, ledger: Ledger, first: Answer, type: string): Promise<readonly string[] | number> {
+  if (first.status !== 200) return first.status;
+  return (await allResources(built, ledger.token, first)).map((one) => logical(built.ids, type, String(one.id))).sort();
 }
 
 /** D8: which of the given events, and which entities of them, a caller is shown. */
@@ -173,48 +304,28 @@ export async function compareAudit(
   const { ids } = built;
   const { caller, now } = asking;
   const world: World = { ...built.world, items: [...built.world.items, ...events] };
-  const token = built.mint(caller, ids, now);
-  const path = `AuditEvent?date=lt${encodeURIComponent(before)}&_count=200`;
-  const answer = await send(built.base, { path, token });
-  const found: Mismatch[] = [];
-  const check = (asked: string, expected: unknown, answered: unknown, item?: AuditEventItem): void => {
-    built.compared += 1;
-    if (JSON.stringify(expected) === JSON.stringify(answered)) return;
-    const rules = item === undefined ? [] : maySee(world, caller, item, now).rules;
-    found.push({
-      now: new Date(now).toISOString(),
-      caller,
-      asked,
-      expected,
-      answered,
-      rules,
-      ...(item === undefined ? {} : { item }),
-    });
-  };
+  const { check, found, get, token } = openLedger(built, asking, world);
   if (opensNothing(caller)) return found;
-  if (!searchAllowed(caller, 'AuditEvent', world.policy)) {
-    check('search AuditEvent', 403, answer.status);
-    return found;
-  }
-  if (answer.status !== 200) {
-    check('search AuditEvent', 200, answer.status);
+  const answer = await get(`AuditEvent?date=lt${encodeURIComponent(before)}&_count=200`);
+  if (!searchAllowed(caller, 'AuditEvent', world.policy) || answer.status !== 200) {
+    check('search AuditEvent', searchAllowed(caller, 'AuditEvent', world.policy) ? 200 : 403, answer.status);
     return found;
   }
   const shown = new Map((await allResources(built, token, answer)).map((one) => [String(one.id), one]));
-  for (const event of events) {
+  const names = (items: AuditEventItem['items']): readonly string[] =>
+    items.map((one) => `${one.type}/${one.id}`).sort();
+  await together(events, async (event) => {
     const items = auditItems(world, caller, event, now);
     const resource = shown.get(event.id);
-    const expected = items?.map((one) => `${one.type}/${one.id}`).sort() ?? 'hidden';
-    const answered =
-      resource === undefined
-        ? 'hidden'
-        : eventOf(ids, resource)
-            .items.map((one) => `${one.type}/${one.id}`)
-            .sort();
-    check(`AuditEvent/${event.id}`, expected, answered, event);
-    const read = await send(built.base, { path: `AuditEvent/${event.id}`, token });
+    check(
+      `AuditEvent/${event.id}`,
+      items === undefined ? 'hidden' : names(items),
+      resource === undefined ? 'hidden' : names(eventOf(ids, resource).items),
+      event,
+    );
+    const read = await get(`AuditEvent/${event.id}`);
     check(`read AuditEvent/${event.id}`, items === undefined ? 404 : 200, read.status, event);
-  }
+  });
   for (const id of shown.keys())
     if (!events.some((event) => event.id === id)) check(`AuditEvent/${id}`, 'unknown', 'shown');
   return found;
@@ -269,7 +380,9 @@ export async function compareRefusals(built: Built, asking: Asking): Promise<rea
     if (expected === 'ok') return;
     const answer = await send(built.base, { ...request, token });
     built.compared += 1;
-    if (answer.status === expected.status) return;
+    // the same body is a feed (W1) from some and a deposit (W2) from others: 403 and 422 are both right there
+    const deposit = act.act === 'feed' && (caller.kind === 'patient' || caller.kind === 'representative');
+    if (answer.status === expected.status || (deposit && answer.status === 422)) return;
     found.push({
       now: new Date(now).toISOString(),
       caller,
@@ -280,7 +393,7 @@ export async function compareRefusals(built: Built, asking: Asking): Promise<rea
       answered: `${answer.status} ${answer.text.slice(0, 600)}`,
     });
   };
-  for (const item of world.items) {
+  await together(world.items, async (item) => {
     if (item.type === 'DocumentReference') {
       const path = `DocumentReference/${idOf(ids, item.type, item.id)}`;
       const on = { type: item.type, id: item.id } as const;
@@ -318,7 +431,7 @@ export async function compareRefusals(built: Built, asking: Asking): Promise<rea
       } as const;
       await attempt(act, item, { method: 'POST', path: '', body: feedBody(built, caller, item.id, now) });
     }
-  }
+  });
   return found;
 }
 
@@ -379,10 +492,6 @@ async function allResources(built: Built, token: string, first: Answer): Promise
     if (page.status !== 200) throw new Error(`a next page answered ${page.status}: ${page.text}`);
     resources.push(...matches(page));
   }
-}
-
-async function allIds(built: Built, token: string, first: Answer): Promise<readonly string[]> {
-  return (await allResources(built, token, first)).map((resource) => String(resource.id));
 }
 
 /** A 404 body without what may differ: the id asked for, which the caller knows. */

@@ -1,6 +1,6 @@
 /**
  * Random worlds, built through the public API, asked about by every kind of caller at several instants; each answer must
- * be the oracle's. `CARNET_WORLDS`, `CARNET_CALLERS` and `CARNET_INSTANTS` make it longer, `CARNET_SEED` repeats one.
+ * be the oracle's. `ORACLE_WORLDS`, `ORACLE_CALLERS` and `ORACLE_INSTANTS` make it longer, `ORACLE_SEED` repeats one.
  */
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -11,10 +11,10 @@ import { buildWorld, createMint, type Mint } from '../support/world.ts';
 import { type Built, compareAudit, compareReads, compareRefusals, type Mismatch, recordedEvents } from './compare.ts';
 
 const count = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
-const worlds = count('CARNET_WORLDS', 2);
-const callersEach = count('CARNET_CALLERS', 10);
-const instantsEach = count('CARNET_INSTANTS', 2);
-const firstSeed = count('CARNET_SEED', Math.floor(Math.random() * 0x7fffffff));
+const worlds = count('ORACLE_WORLDS', 1);
+const callersEach = count('ORACLE_CALLERS', 6);
+const instantsEach = count('ORACLE_INSTANTS', 2);
+const firstSeed = count('ORACLE_SEED', Math.floor(Math.random() * 0x7fffffff));
 
 /** Everything that the builder writes is older. */
 const written = '2026-10-09T00:00:00Z';

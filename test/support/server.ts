@@ -70,7 +70,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     await rename(file('clock.new'), file('clock'));
   };
   const env: Record<string, string> = {
-    ...(process.env as Record<string, string>),
+    ...inherited(),
     CARNET_PORT: String(port),
     CARNET_HOST: '127.0.0.1',
     CARNET_BASE_URL: base,
@@ -146,6 +146,14 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     dispose,
   };
 }
+
+/** This process's environment without any setting of ours: the server is started with the test's own, and refuses unknown ones. */
+const inherited = (): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(process.env).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('CARNET_'),
+    ),
+  );
 
 async function ready(url: string, errors: () => string): Promise<void> {
   const until = Date.now() + 20_000;

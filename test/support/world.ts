@@ -50,7 +50,10 @@ export async function send(
     readonly method?: string;
     readonly path: string;
     readonly token?: string;
+    /** JSON. */
     readonly body?: unknown;
+    /** Instead of `body`: a form, url-encoded. */
+    readonly form?: string;
     readonly headers?: Readonly<Record<string, string>>;
   },
 ): Promise<Answer> {
@@ -60,8 +63,10 @@ export async function send(
       accept: 'application/fhir+json',
       ...(request.token === undefined ? {} : { authorization: `Bearer ${request.token}` }),
       ...(request.body === undefined ? {} : { 'content-type': 'application/fhir+json' }),
+      ...(request.form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }),
       ...request.headers,
     },
+    ...(request.form === undefined ? {} : { body: request.form }),
     ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
   });
   const text = await answer.text();

@@ -5,15 +5,16 @@ import type { Json } from '../../server/fhir/types.ts';
 import { missingSamples, samplesIn } from '../support/samples.ts';
 
 const parse = (text: string) => parseJson(text, JSON_LIMITS);
-const valueOf = (text: string): Json => {
-  const read = parse(text);
-  if (!read.ok) throw new Error(JSON.stringify(read.failure));
-  return read.value;
+const read = (text: string): Json => {
+  const parsed = parse(text);
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.failure));
+  return parsed.value;
 };
 const faultOf = (text: string): { readonly text: string; readonly at?: string } => {
-  const read = parse(text);
-  if (read.ok || read.failure.code !== 'malformed') throw new Error(`not refused as malformed: ${text.slice(0, 80)}`);
-  return read.failure.faults[0]!;
+  const parsed = parse(text);
+  if (parsed.ok || parsed.failure.code !== 'malformed')
+    throw new Error(`not refused as malformed: ${text.slice(0, 80)}`);
+  return parsed.failure.faults[0]!;
 };
 
 describe('what parseJson refuses', () => {
@@ -68,7 +69,7 @@ describe('what parseJson refuses', () => {
 
   it('is not confused by brackets, colons, quotes and numbers inside strings', () => {
     const text = JSON.stringify({ a: '[[[{{{:":\\', '":{': ['\\"', '1.00', '\\\\'], '\\': 1 });
-    expect(valueOf(text)).toEqual(JSON.parse(text));
+    expect(read(text)).toEqual(JSON.parse(text));
     expect(parse(`"${'['.repeat(1000)}"`).ok).toBe(true);
   });
 
@@ -80,7 +81,7 @@ describe('what parseJson refuses', () => {
 
 describe('what parseJson gives', () => {
   it('drops a byte order mark', () => {
-    expect(valueOf('\ufeff{"a":1}')).toEqual({ a: 1 });
+    expect(read('\ufeff{"a":1}')).toEqual({ a: 1 });
   });
 
   it('agrees with JSON.parse on valid text, however it is spaced', () => {
@@ -89,8 +90,8 @@ describe('what parseJson gives', () => {
         const text = JSON.stringify(JSON.parse(compact), null, space);
         const hidden = /"(__proto__|constructor|prototype)":/.test(text) || /\\u(0000|d[89a-f])/.test(text);
         fc.pre(!hidden && text.isWellFormed());
-        expect(valueOf(text)).toEqual(JSON.parse(text));
-        expect(stringify(valueOf(text))).toBe(JSON.stringify(JSON.parse(text)));
+        expect(read(text)).toEqual(JSON.parse(text));
+        expect(stringify(read(text))).toBe(JSON.stringify(JSON.parse(text)));
       }),
     );
   });
@@ -108,10 +109,10 @@ describe('what parseJson gives', () => {
           } catch {
             valid = false;
           }
-          const read = parse(text);
-          if (read.ok) expect(read.value).toEqual(expected);
-          else if (valid) expect(JSON.stringify(read.failure)).toMatch(/stands twice/);
-          expect(read.ok && !valid).toBe(false);
+          const parsed = parse(text);
+          if (parsed.ok) expect(parsed.value).toEqual(expected);
+          else if (valid) expect(JSON.stringify(parsed.failure)).toMatch(/stands twice/);
+          expect(parsed.ok && !valid).toBe(false);
         },
       ),
       { numRuns: 3000 },
@@ -153,30 +154,30 @@ describe('numbers as they are written', () => {
   ];
 
   it.each(SAME.slice(0, 4))('%s comes out as it went in', (text) => {
-    expect(stringify(valueOf(text))).toBe(text);
+    expect(stringify(read(text))).toBe(text);
   });
 
   it('reads as plain numbers and shows nothing more to a walk over keys', () => {
-    const value = valueOf('{"q":{"value":1.00}}') as { q: { value: number } };
+    const value = read('{"q":{"value":1.00}}') as { q: { value: number } };
     expect(value.q.value).toBe(1);
     expect(Object.keys(value)).toEqual(['q']);
     expect(JSON.stringify(value)).toBe('{"q":{"value":1}}');
   });
 
   it('survives the copies that an immutable change makes', () => {
-    const value = valueOf('{"id":"a","list":[{"value":2.0},{"value":3}],"q":{"value":1.00}}') as any;
+    const value = read('{"id":"a","list":[{"value":2.0},{"value":3}],"q":{"value":1.00}}') as any;
     expect(stringify({ ...value, id: 'b', list: [...value.list, { value: 4 }] })).toBe(
       '{"id":"b","list":[{"value":2.0},{"value":3},{"value":4}],"q":{"value":1.00}}',
     );
   });
 
   it('is forgotten when the number changes', () => {
-    const value = valueOf('{"q":{"value":1.00,"unit":"g"}}') as any;
+    const value = read('{"q":{"value":1.00,"unit":"g"}}') as any;
     expect(stringify({ ...value, q: { ...value.q, value: 2 } })).toBe('{"q":{"value":2,"unit":"g"}}');
   });
 
   it('is carried into an object that had none by keepWritten', () => {
-    const q = valueOf('{"value":1.00}');
+    const q = read('{"value":1.00}');
     const copy = { q };
     keepWritten(copy, q);
     expect(stringify(copy)).toBe('{"q":{"value":1.00}}');
@@ -194,7 +195,7 @@ describe('numbers as they are written', () => {
     fc.assert(
       fc.property(number, number, (a, b) => {
         const text = `{"a":${a},"b":{"c":[{"d":${b}}],"e":${b}}}`;
-        expect(stringify(valueOf(text))).toBe(text);
+        expect(stringify(read(text))).toBe(text);
       }),
     );
   });
@@ -206,11 +207,11 @@ describe('numbers as they are written', () => {
       // Spaces outside strings go; everything else must stay, digit by digit.
       const bare = text.replace(/("(?:[^"\\]|\\.)*")|\s+/g, '$1').replace(/\\\//g, '/');
       const escaped = JSON.stringify(JSON.parse(`[${bare.match(/"(?:[^"\\]|\\.)*"/g)!.join(',')}]`));
-      expect(stringify(valueOf(text)).replace(/"(?:[^"\\]|\\.)*"/g, ''), name).toBe(
+      expect(stringify(read(text)).replace(/"(?:[^"\\]|\\.)*"/g, ''), name).toBe(
         bare.replace(/"(?:[^"\\]|\\.)*"/g, ''),
       );
       expect(
-        `[${stringify(valueOf(text))
+        `[${stringify(read(text))
           .match(/"(?:[^"\\]|\\.)*"/g)!
           .join(',')}]`,
         name,

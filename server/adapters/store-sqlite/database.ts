@@ -36,7 +36,7 @@ const OLDEST_SQLITE = [3, 51, 3] as const;
 const BLOCKING_WAIT_MS = 10;
 
 /** Memory for pages, in KiB: what a search walks over, within the server's 250 MB. */
-const PAGE_CACHE_KIB = 131072;
+const PAGE_CACHE_KIB = 65_536;
 
 /** Opens or creates the database file at `path`. Throws one sentence when it cannot be trusted with data. */
 export function openDatabase(path: string): Database {

@@ -1,4 +1,6 @@
 /** `_summary` and `_elements` on what is answered. Without them the stored text is served as it is, unparsed. */
+
+import { JSON_LIMITS, parseJson, stringify } from '../../fhir/json-text.ts';
 import { malformed, ok, type Result } from '../../fhir/result.ts';
 import { type Projection, readElements, readSummary, type Summaries } from '../../fhir/summary.ts';
 import type { Resource } from '../../fhir/types.ts';
@@ -10,11 +12,17 @@ export type Project = (body: string) => string;
 
 const same: Project = (body) => body;
 
+const stored = (body: string): Resource => {
+  const value = parseJson(body, JSON_LIMITS);
+  if (!value.ok) throw new Error('a stored body cannot be read');
+  // INVARIANT: what was stored was a resource.
+  return value.value as Resource;
+};
+
 const projecting =
   (projection: Projection, summaries: Summaries): Project =>
   (body) =>
-    // INVARIANT: the text of a stored resource.
-    body === '' ? body : JSON.stringify(summaries.project(JSON.parse(body) as Resource, projection));
+    body === '' ? body : stringify(summaries.project(stored(body), projection));
 
 /** The projection that a search asks for. */
 export function projectionFor(summaries: Summaries, _type: string, query: SearchQuery): Project {

@@ -111,6 +111,9 @@ export async function search(
   const { type, person } = target;
   const scope = inScope(work, 's', type);
   if (!scope.ok) return scope;
+  if (isTraitsOnly(work.caller) && type !== 'Patient') {
+    return fail({ code: 'forbidden', rule: 'C5', text: 'this token opens the search by traits and nothing else' });
+  }
   if (!work.access.hasRow(type)) {
     return fail({ code: 'forbidden', rule: ROW[type] ?? 'D1', text: `this kind of caller does not search ${type}` });
   }

@@ -211,8 +211,7 @@ function applyPatch(
     return ok({ resource: applied.value as Resource, byPosition: labelsByPosition(body) });
   }
   const applied = applyFhirPathPatch(current, body, work.deps.definitions);
-  // INVARIANT: as above.
-  return applied.ok ? ok({ resource: applied.value as Resource, byPosition: false }) : applied;
+  return applied.ok ? ok({ resource: applied.value, byPosition: false }) : applied;
 }
 
 /**

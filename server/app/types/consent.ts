@@ -23,6 +23,7 @@ import {
   sameJson,
 } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
+import { systemAndCode } from '../../fhir/search-value.ts';
 import type { JsonObject, Ref, Resource } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { and, not, owner, term } from '../../query/predicate.ts';
@@ -196,7 +197,7 @@ async function byIdentifier(
   const value = asText(identifier?.['value']);
   if (system === undefined || value === undefined) return undefined;
   for (const type of types.filter((t) => t !== 'RelatedPerson')) {
-    const found = await everyMatch(work, type, [term('identifier', `${system}|${value}`)]);
+    const found = await everyMatch(work, type, [term('identifier', systemAndCode(system, value))]);
     if (found.length === 1 && found[0]) return `${type}/${found[0].id}`;
   }
   return undefined;

@@ -4,6 +4,7 @@ import { directoryRows } from '../../access/rules/space.ts';
 import { SYSTEM } from '../../fhir/canonical.ts';
 import { asArray, asObject, asText } from '../../fhir/json.ts';
 import { ok, type Result } from '../../fhir/result.ts';
+import { systemAndCode } from '../../fhir/search-value.ts';
 import type { Resource } from '../../fhir/types.ts';
 import { guarded } from '../../query/plan.ts';
 import { or, term } from '../../query/predicate.ts';
@@ -32,7 +33,7 @@ async function identifiersFree(work: Work, resource: Resource, id: string | unde
     guarded(
       {
         type,
-        where: or(...claimed.map((i) => term('identifier', `${i.system}|${i.value}`))),
+        where: or(...claimed.map((i) => term('identifier', systemAndCode(i.system ?? '', i.value ?? '')))),
         sort: [],
         limit: 2,
         total: false,

@@ -3,6 +3,7 @@ import { patientRows } from '../../access/rules/space.ts';
 import { INS_SYSTEMS } from '../../fhir/canonical.ts';
 import { asArray, asObject, asText, sameJson } from '../../fhir/json.ts';
 import { ok, type Result } from '../../fhir/result.ts';
+import { systemAndCode } from '../../fhir/search-value.ts';
 import type { Json, Resource } from '../../fhir/types.ts';
 import { or, term } from '../../query/predicate.ts';
 import { type Accepted, type Change, NO_MARKS, type TypeDeclaration } from '../declaration.ts';
@@ -24,7 +25,7 @@ async function insFree(work: Work, resource: Resource, id: string | undefined): 
   const ins = asArray(resource['identifier']).filter(isIns).map(asObject);
   if (ins.length === 0) return ok(undefined);
   const found = await everyMatch(work, 'Patient', [
-    or(...ins.map((i) => term('identifier', `${asText(i?.['system'])}|${asText(i?.['value'])}`))),
+    or(...ins.map((i) => term('identifier', systemAndCode(asText(i?.['system']) ?? '', asText(i?.['value']) ?? '')))),
   ]);
   return found.some((p) => p.id !== id)
     ? conflict('a person with this INS is already registered', 'W13')

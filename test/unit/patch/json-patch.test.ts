@@ -162,7 +162,8 @@ describe('laws', () => {
         const whole = apply(doc, patch);
         let current: Json | undefined = doc;
         for (const one of patch) {
-          const result = current === undefined ? undefined : apply(current, [one]);
+          const result: ReturnType<typeof apply> | undefined =
+            current === undefined ? undefined : apply(current, [one]);
           current = result?.ok ? result.value : undefined;
         }
         expect(whole.ok).toBe(current !== undefined);
