@@ -14,6 +14,7 @@ import { refuseBody } from './body.ts';
 import { parseMediaType } from './media-type.ts';
 
 const MAX_SHELL_BYTES = 65_536;
+const NOTHING = Buffer.alloc(0);
 
 const malformedBody = (text: string, at?: string): Error =>
   refuseBody({ code: 'malformed', faults: [at === undefined ? { text } : { text, at }] });
@@ -30,174 +31,253 @@ const COMMA = 0x2c;
 const COLON = 0x3a;
 const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY] = [0x7b, 0x7d, 0x5b, 0x5d];
 const LETTER_U = 0x75;
-const EQUALS = 0x3d;
 
 /** What a byte means inside the base64 text. */
-const [INVALID, DIGIT, BLANK, PAD] = [0, 1, 2, 3];
+const [INVALID, BLANK, PAD, DIGIT] = [0, 1, 2, 3];
 const MEANING = new Uint8Array(256);
 for (const digit of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
   MEANING[digit.charCodeAt(0)] = DIGIT;
 for (const blank of ' \t\r\n') MEANING[blank.charCodeAt(0)] = BLANK;
-MEANING[EQUALS] = PAD;
+MEANING['='.charCodeAt(0)] = PAD;
 
 /** What may follow a backslash: `\/` is common, line breaks occur, `\u002B` is how some writers spell `+`. */
 const ESCAPES: Readonly<Record<string, number>> = { '/': 0x2f, n: 0x0a, r: 0x0d, t: 0x09 };
 
-const BAD_DATA = 'the content is not valid base64';
 const AT_DATA = 'Binary.data';
+const badData = (): Error => malformedBody('the content is not valid base64', AT_DATA);
 
-/** Base64 digits in, bytes out; four digits at a time, the rest waits. */
+/** Base64 characters in, bytes out; four characters at a time, the rest waits for the next piece. */
 type Base64Decoder = {
-  readonly begin: (room: number) => void;
-  readonly digit: (byte: number) => void;
-  /** The bytes of all whole groups since `begin`. */
+  /** Makes room for as many characters; called once for each piece. */
+  readonly reserve: (characters: number) => void;
+  readonly accept: (character: number) => void;
+  /** The bytes of all groups complete by now. */
   readonly take: () => Buffer;
-  /** Throws `BodyRefused` when digits are left over, or there were none. */
-  readonly end: () => void;
+  /** Called at the end of the text. */
+  readonly close: () => void;
 };
 
 const createBase64Decoder = (): Base64Decoder => {
   let waiting = Buffer.alloc(0);
   let length = 0;
+  let total = 0;
   let pads = 0;
-  let any = false;
   return {
-    begin: (room) => {
-      const fresh = Buffer.allocUnsafe(length + room);
+    reserve: (characters) => {
+      const fresh = Buffer.allocUnsafe(length + characters);
       waiting.copy(fresh, 0, 0, length);
       waiting = fresh;
     },
-    digit: (byte) => {
-      const meaning = MEANING[byte];
+    accept: (character) => {
+      const meaning = MEANING[character] ?? INVALID;
       if (meaning === BLANK) return;
       if (meaning === PAD) pads += 1;
-      else if (meaning === INVALID || pads > 0) throw malformedBody(BAD_DATA, AT_DATA);
-      if (pads > 2) throw malformedBody(BAD_DATA, AT_DATA);
-      waiting[length] = byte;
+      // Nothing follows the padding, and there is never more than two of it.
+      if (meaning === INVALID || (meaning === DIGIT && pads > 0) || pads > 2) throw badData();
+      waiting[length] = character;
       length += 1;
-      any = true;
+      total += 1;
     },
     take: () => {
       const whole = length - (length % 4);
+      if (whole === 0) return NOTHING;
       const bytes = Buffer.from(waiting.latin1Slice(0, whole), 'base64');
-      // The group with the padding is the last one: `A===` and `AA==AAAA` were refused above, `=AAA` and `==` are here.
-      if (bytes.length !== (whole / 4) * 3 - (whole === length ? pads : 0)) throw malformedBody(BAD_DATA, AT_DATA);
       waiting.copyWithin(0, whole, length);
       length -= whole;
       return bytes;
     },
-    end: () => {
-      if (length > 0) throw malformedBody(BAD_DATA, AT_DATA);
-      if (!any) throw malformedBody('a text must not be empty', AT_DATA);
+    close: () => {
+      if (total === 0) throw malformedBody('a text must not be empty', AT_DATA);
+      if (total % 4 !== 0) throw badData();
     },
   };
 };
 
-/** Where the splitter is. */
-type Place = 'shell' | 'shell-string' | 'shell-escape' | 'data' | 'data-escape' | 'data-unicode';
+type Place = 'shell' | 'string' | 'escape' | 'data' | 'data-escape' | 'data-unicode';
 
 type Splitter = {
-  /** Takes a piece of the text; returns what it held of the content. Throws `BodyRefused` (400, 413). */
-  readonly push: (chunk: Buffer) => Buffer;
-  /** The JSON text without the content. Throws `BodyRefused` (400). */
-  readonly shell: () => string;
+  /** Takes a piece of the text and returns what it held of the content. Throws `BodyRefused` (400, 413). */
+  readonly push: (piece: Buffer) => Buffer;
+  /** The text without the content, once all pieces are in. */
+  readonly shell: () => Buffer;
 };
 
-const NOTHING = Buffer.alloc(0);
-
 const createSplitter = (): Splitter => {
-  const base64 = createBase64Decoder();
-  const shell: Buffer[] = [];
+  const content = createBase64Decoder();
+  const shell = Buffer.allocUnsafe(MAX_SHELL_BYTES);
   let shellBytes = 0;
   let place: Place = 'shell';
   let depth = 0;
-  /** In the top-level object: whether a string here is a member's name, and the one read last. */
+  /** In the outermost object: whether a string that begins here is a member's name, and the name read last. */
   let nameNext = false;
   let name = '';
   let unicode = '';
 
-  const keep = (piece: Buffer): void => {
-    if (piece.length === 0) return;
-    shellBytes += piece.length;
-    if (shellBytes > MAX_SHELL_BYTES) throw refuseBody(tooLarge);
-    shell.push(Buffer.from(piece));
+  const keep = (byte: number): void => {
+    if (shellBytes === MAX_SHELL_BYTES) throw refuseBody(tooLarge);
+    shell[shellBytes] = byte;
+    shellBytes += 1;
   };
 
-  const inShell = (byte: number): void => {
+  const inShell = (byte: number): Place => {
     if (byte === QUOTE) {
-      const isContent = depth === 1 && !nameNext && name === 'data';
-      place = isContent ? 'data' : 'shell-string';
+      if (depth === 1 && !nameNext && name === 'data') return 'data';
       if (depth === 1 && nameNext) name = '';
-    } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
+      return 'string';
+    }
+    if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
       depth += 1;
       nameNext = depth === 1 && byte === OPEN_OBJECT;
     } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth -= 1;
     else if (depth === 1 && byte === COMMA) nameNext = true;
     else if (depth === 1 && byte === COLON) nameNext = false;
+    return 'shell';
   };
 
-  const inShellString = (byte: number): void => {
-    if (byte === QUOTE) place = 'shell';
-    else if (byte === BACKSLASH) place = 'shell-escape';
-    // Five characters are enough to know that a name is not `data`; an escaped name is caught by `elementsOf`.
-    if (byte !== QUOTE && depth === 1 && nameNext && name.length < 5) name += String.fromCharCode(byte);
+  const inString = (byte: number): Place => {
+    if (byte === QUOTE) return 'shell';
+    // Five characters are enough to know that a name is not `data`; a name written with escapes is caught by `contentTypeOf`.
+    if (depth === 1 && nameNext && name.length < 5) name += String.fromCharCode(byte);
+    return byte === BACKSLASH ? 'escape' : 'string';
   };
 
-  const afterBackslash = (byte: number): void => {
-    if (byte === LETTER_U) {
-      place = 'data-unicode';
-      unicode = '';
-      return;
-    }
+  const inData = (byte: number): Place => {
+    if (byte === BACKSLASH) return 'data-escape';
+    if (byte < 0x20) throw malformedBody('a text contains a control character', AT_DATA);
+    content.accept(byte);
+    return 'data';
+  };
+
+  const afterBackslash = (byte: number): Place => {
+    unicode = '';
+    if (byte === LETTER_U) return 'data-unicode';
     const meant = ESCAPES[String.fromCharCode(byte)];
-    if (meant === undefined) throw malformedBody(BAD_DATA, AT_DATA);
-    base64.digit(meant);
-    place = 'data';
+    if (meant === undefined) throw badData();
+    content.accept(meant);
+    return 'data';
   };
 
-  const inUnicode = (byte: number): void => {
+  const inUnicode = (byte: number): Place => {
     unicode += String.fromCharCode(byte);
-    if (unicode.length < 4) return;
-    // INVARIANT: of the code points below U+0080 only, so that the table is asked about one byte.
-    if (!/^00[0-7][0-9A-Fa-f]$/.test(unicode)) throw malformedBody(BAD_DATA, AT_DATA);
-    base64.digit(Number.parseInt(unicode, 16));
-    place = 'data';
+    if (unicode.length < 4) return 'data-unicode';
+    if (!/^00[0-7][0-9A-Fa-f]$/.test(unicode)) throw badData();
+    content.accept(Number.parseInt(unicode, 16));
+    return 'data';
   };
 
-  const push = (chunk: Buffer): Buffer => {
-    let shellStart = place.startsWith('data') ? -1 : 0;
-    let begun = false;
-    const begin = (left: number): void => {
-      base64.begin(left);
-      begun = true;
-    };
-    if (shellStart === -1) begin(chunk.length);
-    for (let at = 0; at < chunk.length; at += 1) {
-      const byte = chunk[at] ?? 0;
-      if (place === 'data') {
-        if (byte === QUOTE) {
-          place = 'shell';
-          name = '';
-          shellStart = at;
-          base64.end.length;
-          finished = true;
-        } else if (byte === BACKSLASH) place = 'data-escape';
-        else if (byte < 0x20) throw malformedBody('a text contains a control character', AT_DATA);
-        else base64.digit(byte);
-      } else if (place === 'shell') {
-        inShell(byte);
-        // INVARIANT: `inShell` has just moved `place`; the compiler still holds it for what it was.
-        if ((place as Place) === 'data') {
-          keep(chunk.subarray(shellStart, at + 1));
-          shellStart = -1;
-          if (!begun) begin(chunk.length - at);
+  return {
+    push: (piece) => {
+      content.reserve(piece.length);
+      for (const byte of piece) {
+        if (place === 'data' && byte !== QUOTE) place = inData(byte);
+        else if (place === 'data-escape') place = afterBackslash(byte);
+        else if (place === 'data-unicode') place = inUnicode(byte);
+        else {
+          keep(byte);
+          if (place === 'shell') place = inShell(byte);
+          else if (place === 'string') place = inString(byte);
+          else if (place === 'escape') place = 'string';
+          else {
+            content.close();
+            name = '';
+            place = 'shell';
+          }
         }
-      } else if (place === 'shell-string') inShellString(byte);
-      else if (place === 'shell-escape') place = 'shell-string';
-      else if (place === 'data-escape') afterBackslash(byte);
-      else inUnicode(byte);
-    }
-    if (shellStart !== -1) keep(chunk.subarray(shellStart));
-    return begun ? base64.take() : NOTHING;
+      }
+      return content.take();
+    },
+    shell: () => shell.subarray(0, shellBytes),
   };
 };
+
+/** The elements of R4's Binary. The server sets all of them but two; `implicitRules` changes the meaning of the rest. */
+const ELEMENTS: ReadonlySet<string> = new Set([
+  'resourceType',
+  'id',
+  'meta',
+  'language',
+  'securityContext',
+  'contentType',
+  'data',
+]);
+
+const objectOf = (value: Json): JsonObject | undefined =>
+  // INVARIANT: Json that is neither a primitive nor an array is an object.
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
+
+/** Checks the shell and returns `Binary.contentType`. Throws `BodyRefused` (400, 422). */
+const contentTypeOf = (shell: Buffer): string => {
+  if (!isUtf8(shell)) throw malformedBody('the body is not valid UTF-8');
+  const parsed = parseJson(shell.toString('utf8'), JSON_LIMITS);
+  if (!parsed.ok) throw refuseBody(parsed.failure);
+  const binary = objectOf(parsed.value);
+  if (binary?.['resourceType'] !== 'Binary') throw malformedBody('the body is not a Binary');
+  if ('data' in binary && binary['data'] !== '') throw malformedBody('`data` is not a plain text', AT_DATA);
+  for (const element of Object.keys(binary)) {
+    if (!ELEMENTS.has(element))
+      throw unprocessableBody(`the element \`${element.slice(0, 64)}\` is not accepted`, 'Binary');
+  }
+  const contentType = binary['contentType'];
+  if (typeof contentType !== 'string' || parseMediaType(contentType) === undefined)
+    throw unprocessableBody('a Binary has one `contentType`, a media type', 'Binary.contentType');
+  return contentType;
+};
+
+export type UnwrappedBinary = {
+  /** The decoded content; consumed once. Throws `BodyRefused` at the first fault, wherever in the JSON it is. */
+  readonly source: AsyncIterable<Uint8Array>;
+  /**
+   * `Binary.contentType`. In JSON it may come after `data`, so it is known when `source` has ended; it rejects when `source` does not
+   * come to its end. Nobody has to listen.
+   */
+  readonly contentType: Promise<string>;
+};
+
+/** Takes a Binary in JSON apart while it arrives. Memory: one piece, and at most 64 kB for the rest of the resource. */
+export function unwrapBinary(pieces: AsyncIterable<Buffer>): UnwrappedBinary {
+  const contentType = Promise.withResolvers<string>();
+  contentType.promise.catch(() => {});
+  async function* source(): AsyncGenerator<Uint8Array> {
+    try {
+      const splitter = createSplitter();
+      for await (const piece of pieces) {
+        const content = splitter.push(piece);
+        if (content.length > 0) yield content;
+      }
+      contentType.resolve(contentTypeOf(splitter.shell()));
+    } catch (error) {
+      contentType.reject(error);
+      throw error;
+    } finally {
+      // After a `return()` in the middle; a promise that is settled stays as it is.
+      contentType.reject(new Error('the content was not read to its end'));
+    }
+  }
+  return { source: source(), contentType: contentType.promise };
+}
+
+/**
+ * The JSON text of a Binary whose content arrives in pieces: `binary` without `data`, then `data` as one base64 text. Without content
+ * there is no `data`: JSON of FHIR knows no empty text.
+ */
+export async function* wrappedBinary(
+  binary: JsonObject,
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(JSON.stringify({ ...binary, resourceType: 'Binary' }).slice(0, -1));
+  // Three bytes are four characters: what is left over waits for the next piece.
+  let rest = NOTHING;
+  let begun = false;
+  for await (const piece of pieces) {
+    const joined = rest.length === 0 ? Buffer.from(piece.buffer, piece.byteOffset, piece.length) : Buffer.concat([rest, piece]);
+    const whole = joined.length - (joined.length % 3);
+    rest = Buffer.from(joined.subarray(whole));
+    if (joined.length > 0 && !begun) {
+      begun = true;
+      yield Buffer.from(',"data":"');
+    }
+    if (whole > 0) yield Buffer.from(joined.base64Slice(0, whole), 'latin1');
+  }
+  if (rest.length > 0) yield Buffer.from(rest.toString('base64'), 'latin1');
+  yield Buffer.from(begun ? '"}' : '}');
+}

@@ -98,6 +98,7 @@ describe.skipIf(!serverExists())('the server and the oracle agree', () => {
         }
         expect(events.length).toBeGreaterThan(20);
       }
+      console.info(`world ${seed}: ${built.compared} answers compared, ${mismatches.length} differ`);
       expect(built.compared).toBeGreaterThan(500);
       if (mismatches.length > 0) expect.fail(report(seed, world, mismatches));
       await server.dispose();
