@@ -45,6 +45,8 @@ export type TypeDeclaration = {
   readonly writes: WriteRules;
   /** What the guard needs to know of a resource, from the body and from what the server recorded. May look things up (directory). */
   readonly marks: (work: Work, resource: Resource, filing: Filing) => Promise<Marks>;
+  /** What of a resource searches may find, where that is not all of it. */
+  readonly searchable?: (resource: Resource) => Resource;
   /** Whether a change of this type changes the space entry of its owner. */
   readonly feedsSpace: boolean;
   /** The search parameters whose values are judged by sight of the resource named (D8). */

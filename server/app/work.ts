@@ -107,7 +107,8 @@ export type Saving = {
 /** What the resource looks like to queries and guards: its search parameters and the server's marks. */
 async function entryOf(work: Work, saving: Saving, resource: Resource): Promise<IndexEntry> {
   const declaration = declarationOf(work, saving.key.type);
-  const indexed = indexResource(work.deps.registry, resource, { baseUrl: work.deps.baseUrl });
+  const searched = declaration.searchable?.(resource) ?? resource;
+  const indexed = indexResource(work.deps.registry, searched, { baseUrl: work.deps.baseUrl });
   const marks = await declaration.marks(work, resource, saving.filing);
   return {
     ...indexed,

@@ -73,6 +73,8 @@ export const EXTENSION = {
   identityReliability: 'https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-identity-reliability',
   birthListGivenName: 'https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-patient-birth-list-given-name',
   addressInseeCode: 'https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-address-insee-code',
+  /** Of a mailbox in the directory; its `listeRouge` true keeps it out of searches. */
+  mailboxMetadata: 'https://interop.esante.gouv.fr/ig/fhir/annuaire/StructureDefinition/as-ext-mailbox-mss-metadata',
   birthPlace: 'http://hl7.org/fhir/StructureDefinition/patient-birthPlace',
 } as const;
 

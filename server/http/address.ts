@@ -6,13 +6,19 @@ export type QueryPairs = readonly (readonly [name: string, value: string])[];
 const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*/i;
 
 /**
- * Path and query of a request target, still encoded. The authority of an absolute-form target (RFC 9112 3.2.2) is dropped unread: no
+ * A request target from its path on. The authority of an absolute-form target (RFC 9112 3.2.2) is dropped unread: no
  * address that the client chose ever becomes part of an answer (security.md I-18b).
  */
+export function localTarget(target: string): string {
+  if (target.charCodeAt(0) === 47) return target;
+  const local = target.replace(ABSOLUTE_FORM, '');
+  return local.startsWith('/') ? local : `/${local}`;
+}
+
+/** Path and query of a local target, still encoded. */
 export function splitTarget(target: string): { readonly path: string; readonly query: string } {
-  const local = target.charCodeAt(0) === 47 ? target : target.replace(ABSOLUTE_FORM, '');
-  const mark = local.indexOf('?');
-  return mark === -1 ? { path: local, query: '' } : { path: local.slice(0, mark), query: local.slice(mark + 1) };
+  const mark = target.indexOf('?');
+  return mark === -1 ? { path: target, query: '' } : { path: target.slice(0, mark), query: target.slice(mark + 1) };
 }
 
 /** Decoded segments of an encoded path below the base, without its leading slash; one trailing slash is dropped. */

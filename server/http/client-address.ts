@@ -26,7 +26,9 @@ export function createClientAddress(proxies: readonly string[]): (request: Incom
     if (proxies.length === 0 || !isTrusted(peer)) return peer;
     // Each proxy appends whom it saw: the last entry that is not one of ours is the client, what stands before it is hearsay.
     let address = peer;
-    for (const entry of String(request.headers['x-forwarded-for'] ?? '').split(',').reverse()) {
+    for (const entry of String(request.headers['x-forwarded-for'] ?? '')
+      .split(',')
+      .reverse()) {
       const seen = plainAddress(entry.trim());
       if (isIP(seen) === 0) return address;
       address = seen;

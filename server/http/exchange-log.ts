@@ -38,6 +38,15 @@ const nameOf = (error: Error): string => {
   return `${error.constructor.name}${code}`;
 };
 
+/** The code places of a stack, which begins with the message; a message may have lines that look like places. */
+const framesOf = ({ stack = '', message }: Error): readonly string[] => {
+  const start = message === '' ? 0 : stack.indexOf(message) + message.length;
+  return stack
+    .slice(start)
+    .split('\n')
+    .filter((line) => line.startsWith('    at '));
+};
+
 /** Names and code places of an error and its causes. Messages are left out: they may quote what a request held. */
 export function faultOf(thrown: unknown): { readonly error: string; readonly stack: string } {
   const names: string[] = [];
@@ -48,7 +57,7 @@ export function faultOf(thrown: unknown): { readonly error: string; readonly sta
       break;
     }
     names.push(nameOf(at));
-    frames.push(...(at.stack ?? '').split('\n').filter((line) => /^ {4}at /.test(line)));
+    frames.push(...framesOf(at));
     at = at.cause;
   }
   return { error: names.join(', because of '), stack: frames.join('\n') };

@@ -139,7 +139,11 @@ export async function readBody(
     ? type.essence === FORM
     : JSON_TYPES.has(type.essence) || (method === 'PATCH' && type.essence === JSON_PATCH);
   if (!accepted) {
-    const wanted = isSearch ? FORM : method === 'PATCH' ? `${JSON_PATCH}\` or \`application/fhir+json` : 'application/fhir+json';
+    const wanted = isSearch
+      ? FORM
+      : method === 'PATCH'
+        ? `${JSON_PATCH}\` or \`application/fhir+json`
+        : 'application/fhir+json';
     throw refuseBody(unsupported(`the body must be \`${wanted}\``));
   }
   checkDeclaredLength(request, bodyLimits);
@@ -156,6 +160,10 @@ export async function readBody(
 
 /** Text of a wrapped Binary beside its base64, and line breaks within it: four characters carry three bytes, 76 on a line. */
 const wrappedSize = (bytes: number): number => Math.ceil(bytes * 1.4) + 65_536;
+
+/** No body with more bytes than this is read, at whatever address. */
+export const largestBody = (limits: RequestLimits): number =>
+  Math.max(limits.maxBodyBytes, wrappedSize(limits.maxBinaryBytes));
 
 /** Content of a Binary: a FHIR type is a Binary resource to be unwrapped, any other type is the content itself. */
 function contentOf(request: IncomingMessage, header: string, limits: RequestLimits): RequestBody {

@@ -35,7 +35,13 @@ const EVERYWHERE: readonly string[] = [
   'ETag, Location, Content-Location, Last-Modified, X-Request-Id',
 ];
 /** security.md I-18: nothing about a person stays in a cache, and no cache answers one caller with another's answer. */
-const PRIVATE: readonly string[] = ['Cache-Control', 'no-store', 'Vary', 'Authorization, Accept, Prefer', ...EVERYWHERE];
+const PRIVATE: readonly string[] = [
+  'Cache-Control',
+  'no-store',
+  'Vary',
+  'Authorization, Accept, Prefer',
+  ...EVERYWHERE,
+];
 const SHARED: readonly string[] = ['Cache-Control', 'public, max-age=300', 'Vary', 'Accept', ...EVERYWHERE];
 /** Whatever a Binary holds, a browser neither runs nor shows it in this origin (R4 security.html#binary). */
 const CONTENT: readonly string[] = [
@@ -83,7 +89,8 @@ export function send(response: ServerResponse, reply: Reply, sending: Sending): 
   }
   if (isStream(body)) return sendStream(response, { ...reply, body }, sending);
   const headers = headersOf(reply, sending, false);
-  if (!isBodiless(reply.status)) {
+  // The length of what HEAD leaves out is said only where it is known.
+  if (!isBodiless(reply.status) && !(sending.headOnly && body === undefined)) {
     const length = body === undefined ? 0 : typeof body === 'string' ? Buffer.byteLength(body) : body.length;
     if (reply.headers['content-length'] === undefined) headers.push('Content-Length', String(length));
   }

@@ -81,7 +81,7 @@ const createBase64Decoder = (): Base64Decoder => {
     take: () => {
       const whole = length - (length % 4);
       if (whole === 0) return NOTHING;
-      const bytes = Buffer.from(waiting.latin1Slice(0, whole), 'base64');
+      const bytes = Buffer.from(waiting.toString('latin1', 0, whole), 'base64');
       waiting.copyWithin(0, whole, length);
       length -= whole;
       return bytes;
@@ -269,14 +269,15 @@ export async function* wrappedBinary(
   let rest = NOTHING;
   let begun = false;
   for await (const piece of pieces) {
-    const joined = rest.length === 0 ? Buffer.from(piece.buffer, piece.byteOffset, piece.length) : Buffer.concat([rest, piece]);
+    const joined =
+      rest.length === 0 ? Buffer.from(piece.buffer, piece.byteOffset, piece.length) : Buffer.concat([rest, piece]);
     const whole = joined.length - (joined.length % 3);
     rest = Buffer.from(joined.subarray(whole));
     if (joined.length > 0 && !begun) {
       begun = true;
       yield Buffer.from(',"data":"');
     }
-    if (whole > 0) yield Buffer.from(joined.base64Slice(0, whole), 'latin1');
+    if (whole > 0) yield Buffer.from(joined.toString('base64', 0, whole), 'latin1');
   }
   if (rest.length > 0) yield Buffer.from(rest.toString('base64'), 'latin1');
   yield Buffer.from(begun ? '"}' : '}');

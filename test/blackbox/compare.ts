@@ -49,8 +49,10 @@ export type Built = {
   readonly mint: Mint;
   readonly world: World;
   readonly ids: Ids;
-  /** How many answers were compared so far. */
+  /** How many answers were compared so far, and of the reads by id how many were to show and to hide something. */
   compared: number;
+  toShow: number;
+  toHide: number;
 };
 
 /** Who asks, and when. */
@@ -137,6 +139,8 @@ async function byId(built: Built, asking: Asking, ledger: Ledger): Promise<void>
     const expected = readStatus(world, caller, item, now);
     const answer = await ledger.get(`${item.type}/${id}`);
     ledger.check(`read ${item.type}/${item.id}`, expected, answer.status, item);
+    if (expected === 200) built.toShow += 1;
+    else built.toHide += 1;
     if (answer.status === 404) bodies.add(withoutRequest(answer.text, id));
     const history = await ledger.get(`${item.type}/${id}/_history`);
     ledger.check(`history ${item.type}/${item.id}`, expected !== 404, history.status !== 404, item);
@@ -314,6 +318,7 @@ export async function compareAudit(
   const shown = new Map((await allResources(built, token, answer)).map((one) => [String(one.id), one]));
   const names = (items: AuditEventItem['items']): readonly string[] =>
     items.map((one) => `${one.type}/${one.id}`).sort();
+  const told = caller.kind === 'patient' || caller.kind === 'operator';
   await together(events, async (event) => {
     const items = auditItems(world, caller, event, now);
     const resource = shown.get(event.id);
@@ -323,6 +328,9 @@ export async function compareAudit(
       resource === undefined ? 'hidden' : names(eventOf(ids, resource).items),
       event,
     );
+    // contract.md: the mark of a secret session is for the holder and the operator
+    if (items !== undefined && resource !== undefined)
+      check(`secret mark of AuditEvent/${event.id}`, event.secret && told, eventOf(ids, resource).secret, event);
     const read = await get(`AuditEvent/${event.id}`);
     check(`read AuditEvent/${event.id}`, items === undefined ? 404 : 200, read.status, event);
   });

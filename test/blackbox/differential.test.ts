@@ -84,8 +84,10 @@ describe.skipIf(!serverExists())('the server and the oracle agree', () => {
       });
       running.push(server);
       if (mint === undefined) throw new Error('no issuers were made');
-      const ids = await buildWorld(world, { base: server.base, mint, setClock: server.setClock });
-      const built: Built = { base: server.base, mint, world, ids, compared: 0 };
+      const ids = await buildWorld(world, { base: server.base, mint, setClock: server.setClock }).catch((error) => {
+        throw new Error(`world ${seed}: ${error}\n${server.stderr().slice(-2000)}`);
+      });
+      const built: Built = { base: server.base, mint, world, ids, compared: 0, toShow: 0, toHide: 0 };
       const mismatches: Mismatch[] = [];
       const later = fc.sample(fc.constantFrom(...instants.slice(1)), { seed, numRuns: instantsEach - 1 });
       for (const now of [baseInstant, ...later.sort((a, b) => a - b)]) {
@@ -99,7 +101,8 @@ describe.skipIf(!serverExists())('the server and the oracle agree', () => {
         expect(events.length).toBeGreaterThan(20);
       }
       console.info(`world ${seed}: ${built.compared} answers compared, ${mismatches.length} differ`);
-      expect(built.compared).toBeGreaterThan(500);
+      // a world in which everything is shown, or nothing, proves nothing
+      expect(Math.min(built.toShow, built.toHide)).toBeGreaterThan(50);
       if (mismatches.length > 0) expect.fail(report(seed, world, mismatches));
       await server.dispose();
     });

@@ -8,18 +8,18 @@ import { bytesOf, termOf } from './term-hash.ts';
 import { paramName, type Words } from './words.ts';
 
 /** The row a condition speaks about: `alias` is a row of `resource`, or of `person` when it stands for a space entry. */
-export type Scope = { readonly alias: string; readonly depth: number } & (
-  | { readonly kind: 'resource'; readonly type: string }
-  | { readonly kind: 'space' }
-);
+type Row = { readonly alias: string; readonly depth: number };
+export type ResourceScope = Row & { readonly kind: 'resource'; readonly type: string };
+export type SpaceScope = Row & { readonly kind: 'space' };
+export type Scope = ResourceScope | SpaceScope;
 
-export const resourceScope = (type: string, depth: number): Scope => ({
+export const resourceScope = (type: string, depth: number): ResourceScope => ({
   kind: 'resource',
   type,
   alias: `r${depth}`,
   depth,
 });
-export const spaceScope = (depth: number): Scope => ({ kind: 'space', alias: `p${depth}`, depth });
+export const spaceScope = (depth: number): SpaceScope => ({ kind: 'space', alias: `p${depth}`, depth });
 
 /** The type that is hashed with a term: a space entry has none. */
 export const termType = (scope: Scope): string => (scope.kind === 'resource' ? scope.type : '');

@@ -66,6 +66,11 @@ function prepare(db: DatabaseSync): string {
   const version = String(Object.values(db.prepare('SELECT sqlite_version()').get() ?? {})[0]);
   if (older(version))
     throw new Error(`sqlite ${version} is older than ${OLDEST_SQLITE.join('.')}, which a store needs`);
+  // Looked at before anything is set: what is not ours is left as it is.
+  const blank = pragma(db, 'schema_version') === '0';
+  if (!blank && pragma(db, 'application_id') !== String(APPLICATION_ID)) {
+    throw new Error('the store file is a database of another program');
+  }
   // 8 KiB: a version row of some 1.6 kB wastes half a 4 KiB page, and larger pages make each commit write more.
   db.exec('PRAGMA page_size = 8192');
   db.exec('PRAGMA journal_mode = WAL');
@@ -83,10 +88,8 @@ function prepare(db: DatabaseSync): string {
   }
   db.exec('BEGIN IMMEDIATE');
   try {
+    // Asked again under the lock: another process may have created it meanwhile.
     if (pragma(db, 'schema_version') === '0') create(db);
-    else if (pragma(db, 'application_id') !== String(APPLICATION_ID)) {
-      throw new Error('the store file is a database of another program');
-    }
     const found = pragma(db, 'user_version');
     if (found !== String(SCHEMA_VERSION)) {
       throw new Error(`the store file has schema version ${found}, this server writes version ${SCHEMA_VERSION}`);

@@ -4,7 +4,7 @@
  */
 import { termText } from '../../fhir/index-entry.ts';
 import type { Predicate } from '../../query/predicate.ts';
-import { condition, reached, resourceScope, type Scope, spaceScope, termType } from './compile.ts';
+import { condition, type ResourceScope, reached, resourceScope, type Scope, spaceScope, termType } from './compile.ts';
 import type { Database } from './database.ts';
 import { COLUMN_TERMS, isReference } from './facets.ts';
 import { STRING_HEAD_BYTES, stringHead } from './inverted.ts';
@@ -30,27 +30,28 @@ const LIMITS = [60, 3000] as const;
 
 type At = { readonly db: Database; readonly words: Words };
 
-/** The condition to start `scope`'s rows from, as SQL on its alias. */
-export function startOf(where: Predicate, scope: Scope & { readonly kind: 'resource' }, at: At): Sql {
-  const type = at.words.findName(scope.type);
-  if (type === undefined) return raw('0');
+/** A start at the row's own columns, as a condition on its alias: an id, or an owner of ordinary size. */
+export function columnStart(where: Predicate, scope: ResourceScope, at: At): Sql | undefined {
+  const starts = (where.op === 'and' ? where.of : [where]).flatMap((p) =>
+    p.op === 'term' && COLUMN_TERMS.has(p.param) ? startsOf(p, scope, at) : [],
+  );
+  return asCondition(smallest(ranked(starts), at.db, 'small'), scope, at);
+}
+
+/** The best start there is, as a condition on the row's alias; every row of the type, where the question offers none. */
+export function indexStart(where: Predicate, scope: ResourceScope, at: At): Sql {
+  const best = asCondition(smallest(ranked(startsOf(where, scope, at)), at.db, 'any'), scope, at);
+  return best ?? sql`${raw(scope.alias)}.type = ${at.words.findName(scope.type) ?? null}`;
+}
+
+/** The index yields a row of another type when 35 bits of two hashes agree, so the type is asked again. */
+function asCondition(start: Start | undefined, scope: ResourceScope, at: At): Sql | undefined {
+  if (start === undefined) return undefined;
   const row = raw(scope.alias);
-  const start =
-    smallest(columnStarts(where, scope, at), at.db, 'small') ??
-    smallest(ranked(startsOf(where, scope, at)), at.db, 'any');
-  if (start === undefined) return sql`${row}.type = ${type}`;
-  return start.direct ?? sql`${row}.rid IN (${start.rows})`;
+  return start.direct ?? sql`${row}.rid IN (${start.rows}) AND +${row}.type = ${at.words.findName(scope.type) ?? null}`;
 }
 
 const ranked = (starts: readonly Start[]): readonly Start[] => starts.toSorted((a, b) => a.rank - b.rank);
-
-/** Starts on the row's own columns: cheap to find, and with an id or an owner of ordinary size nothing else need be looked at. */
-const columnStarts = (where: Predicate, scope: Scope, at: At): readonly Start[] =>
-  ranked(
-    (where.op === 'and' ? where.of : [where]).flatMap((p) =>
-      p.op === 'term' && COLUMN_TERMS.has(p.param) ? startsOf(p, scope, at) : [],
-    ),
-  );
 
 /** The start that yields few rows; where none is `small`, and `any` will do, the smallest that could be counted, or the first. */
 function smallest(starts: readonly Start[], db: Database, want: 'small' | 'any'): Start | undefined {
@@ -125,7 +126,7 @@ function termStart(param: string, value: string, { scope, at }: Where): readonly
         {
           rank: RANK.id,
           rows: sql`SELECT rid FROM resource WHERE self = ((${hi} << 32) | ${lo})`,
-          direct: sql`${row}.self = ((${hi} << 32) | ${lo})`,
+          direct: sql`${row}.self = ((${hi} << 32) | ${lo}) AND +${row}.type = ${at.words.findName(scope.type) ?? null}`,
         },
       ];
     }
@@ -177,7 +178,7 @@ function prefixStart(param: string, text: string, { scope, at }: Where): readonl
 }
 
 /** Persons whose space entry meets `of`, then what they own. */
-function spaceStart(of: Predicate, scope: Scope & { readonly kind: 'resource' }, at: At): readonly Start[] {
+function spaceStart(of: Predicate, scope: ResourceScope, at: At): readonly Start[] {
   const person = spaceScope(scope.depth + 1);
   const type = at.words.findName(scope.type);
   const [best] = ranked(startsOf(of, person, at));
@@ -192,11 +193,7 @@ function spaceStart(of: Predicate, scope: Scope & { readonly kind: 'resource' },
 }
 
 /** The resources a hop ends at, then back along the link. */
-function hopStart(
-  p: Predicate & { readonly op: 'via' | 'from' },
-  scope: Scope & { readonly kind: 'resource' },
-  at: At,
-): readonly Start[] {
+function hopStart(p: Predicate & { readonly op: 'via' | 'from' }, scope: ResourceScope, at: At): readonly Start[] {
   const end = resourceScope(p.hop.type, scope.depth + 1);
   const [best] = ranked(startsOf(p.hop.where, end, at));
   if (best === undefined || p.param === '_owner') return [];

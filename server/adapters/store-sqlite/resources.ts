@@ -112,7 +112,7 @@ export function holdsFor(core: Core, current: Current, p: Predicate): boolean {
   }
   const scope = resourceScope(current.key.type, 0);
   const rest = specialise(p, space());
-  indexPending(core, [current.key.type, ...typesOf(rest)]);
+  indexPending(core, linkedTypes(rest, current.key.type));
   return (
     core.db.get(
       sql`SELECT 1 FROM resource ${raw(scope.alias)} WHERE ${raw(scope.alias)}.rid = ${current.rid} AND ${condition(rest, scope, core.words)}`,
@@ -127,17 +127,34 @@ export function visible(core: Core, key: Key, guard: Guard): Current | undefined
   return current !== undefined && holdsFor(core, current, guard.residual) ? current : undefined;
 }
 
-/** Every type a predicate steps to. */
-export function typesOf(p: Predicate): readonly string[] {
+/** The types whose links a condition on rows of `type` walks; everything else it asks is answered by the rows themselves. */
+export function linkedTypes(p: Predicate, type: string): readonly string[] {
   switch (p.op) {
     case 'and':
     case 'or':
-      return p.of.flatMap(typesOf);
+      return p.of.flatMap((q) => linkedTypes(q, type));
     case 'not':
-      return typesOf(p.of);
+      return linkedTypes(p.of, type);
+    case 'via':
+      return [type, ...linkedTypes(p.hop.where, p.hop.type)];
+    case 'from':
+      return [p.hop.type, ...linkedTypes(p.hop.where, p.hop.type)];
+    default:
+      return [];
+  }
+}
+
+/** The types a predicate steps to: a search may start at any of them. */
+export function reachedTypes(p: Predicate): readonly string[] {
+  switch (p.op) {
+    case 'and':
+    case 'or':
+      return p.of.flatMap(reachedTypes);
+    case 'not':
+      return reachedTypes(p.of);
     case 'via':
     case 'from':
-      return [p.hop.type, ...typesOf(p.hop.where)];
+      return [p.hop.type, ...reachedTypes(p.hop.where)];
     default:
       return [];
   }

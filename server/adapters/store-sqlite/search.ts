@@ -3,10 +3,18 @@ import type { Match, Page } from '../../ports/store.ts';
 import { specialise } from '../../query/matches.ts';
 import type { GuardedPlan, SortKey } from '../../query/plan.ts';
 import type { Predicate } from '../../query/predicate.ts';
-import { condition, resourceScope } from './compile.ts';
-import { startOf } from './drive.ts';
+import { condition, type ResourceScope, resourceScope } from './compile.ts';
+import { columnStart, indexStart } from './drive.ts';
 import { jsonPath } from './facets.ts';
-import { type Core, indexPending, typesOf, VERSION_COLUMNS, VERSION_WIDTH, versionOf } from './resources.ts';
+import {
+  type Core,
+  indexPending,
+  linkedTypes,
+  reachedTypes,
+  VERSION_COLUMNS,
+  VERSION_WIDTH,
+  versionOf,
+} from './resources.ts';
 import { FALSE, joined, listed, raw, type Sql, type SqlValue, sql } from './sql.ts';
 
 /** One page of the current, not deleted resources that `plan` asks for and its guard lets through. */
@@ -16,13 +24,10 @@ export function search(core: Core, plan: GuardedPlan): Page {
   const where = pinned(core, plan.where);
   if (type === undefined || where.op === 'none')
     return { matches: [], more: false, ...(plan.total ? { total: 0 } : {}) };
-  indexPending(core, [plan.type, ...typesOf(where)]);
 
   const scope = resourceScope(plan.type, 0);
-  if (scope.kind !== 'resource') throw new Error('a search is about resources');
   const r = raw(scope.alias);
-  const start = startOf(where, scope, { db, words });
-  const found = sql`${start} AND +${r}.type = ${type} AND ${r}.deleted = 0 AND ${condition(where, scope, words)}`;
+  const found = sql`${startFor(core, where, scope)} AND ${r}.deleted = 0 AND ${condition(where, scope, words)}`;
 
   const keys = plan.sort.map((key) => keyOf(key, r));
   const names = keys.map((_, i) => raw(`k${i}`));
@@ -54,6 +59,14 @@ export function search(core: Core, plan: GuardedPlan): Page {
   if (plan.after === undefined && !more) return { matches, more, total: matches.length };
   const [total] = db.get(sql`SELECT count(*) FROM resource ${r} WHERE ${found}`) ?? [];
   return { matches, more, total: Number(total) };
+}
+
+/** Where the search starts. Only a start in the inverted index, and a step along a link, need the rows that were put off. */
+function startFor(core: Core, where: Predicate, scope: ResourceScope): Sql {
+  const at = { db: core.db, words: core.words };
+  const column = columnStart(where, scope, at);
+  indexPending(core, column === undefined ? [scope.type, ...reachedTypes(where)] : linkedTypes(where, scope.type));
+  return column ?? indexStart(where, scope, at);
 }
 
 /** With one owner pinned, conditions on the owner's space are decided now, once, and the rows are asked about the rest. */

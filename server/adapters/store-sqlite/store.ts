@@ -24,7 +24,7 @@ export type SqliteStoreOptions = {
 export const SQLITE_STORE_DEFAULTS: Omit<SqliteStoreOptions, 'path' | 'clock'> = {
   deferred: ['AuditEvent'],
   commonAfter: 1000,
-  group: { pieces: 64, milliseconds: 5, patienceMs: 10_000 },
+  group: { pieces: 64, milliseconds: 10, patienceMs: 10_000 },
 };
 
 /** Rows put off are indexed when nothing has been asked for so long. */

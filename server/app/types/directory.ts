@@ -1,11 +1,11 @@
 /** D10, W14: the directory. Written by the operator only; taken out of service by `active` false, never deleted. */
 import { systemGuard } from '../../access/decision.ts';
 import { directoryRows } from '../../access/rules/space.ts';
-import { SYSTEM } from '../../fhir/canonical.ts';
-import { asArray, asObject, asText } from '../../fhir/json.ts';
+import { EXTENSION, SYSTEM } from '../../fhir/canonical.ts';
+import { asArray, asObject, asText, extensionOf } from '../../fhir/json.ts';
 import { ok, type Result } from '../../fhir/result.ts';
 import { systemAndCode } from '../../fhir/search-value.ts';
-import type { Resource } from '../../fhir/types.ts';
+import type { Json, Resource } from '../../fhir/types.ts';
 import { guarded } from '../../query/plan.ts';
 import { or, term } from '../../query/predicate.ts';
 import { type Accepted, NO_MARKS, type TypeDeclaration } from '../declaration.ts';
@@ -53,6 +53,14 @@ const write = async (work: Work, resource: Resource, id: string | undefined): Pr
   return ok({ resource, owner: undefined, filing: filedBy(work) });
 };
 
+/** D10: a mailbox on the *liste rouge* is read with its entry and is not searched for. */
+function withoutUnlisted(resource: Resource): Resource {
+  const unlisted = (telecom: Json): boolean =>
+    extensionOf(extensionOf(asObject(telecom), EXTENSION.mailboxMetadata), 'listeRouge')?.['valueBoolean'] === true;
+  const telecom = asArray(resource['telecom']);
+  return telecom.some(unlisted) ? { ...resource, telecom: telecom.filter((t) => !unlisted(t)) } : resource;
+}
+
 export const directory = (type: string): TypeDeclaration => ({
   type,
   about: 'nobody',
@@ -62,6 +70,7 @@ export const directory = (type: string): TypeDeclaration => ({
     update: (work, change, resource) => write(work, resource, change.before.id),
   },
   marks: async () => NO_MARKS,
+  searchable: withoutUnlisted,
   feedsSpace: false,
   bySight: [],
 });

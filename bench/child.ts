@@ -1,0 +1,83 @@
+/** Starts and orders measured processes. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { freePort } from '../test/support/server.ts';
+import type { Order, Usage, Variant } from './serve.ts';
+import type { IssuerEntry } from '../test/support/tokens.ts';
+
+export type Child = {
+  readonly port: number;
+  readonly usage: () => Promise<Usage>;
+  readonly order: (order: Order) => Promise<unknown>;
+  readonly stop: () => Promise<void>;
+};
+
+/** Where a server of ours keeps what: the same folder, port and issuers serve every variant of one run. */
+export type Site = { readonly folder: string; readonly port: number; readonly issuers: readonly IssuerEntry[] };
+
+/** The settings of a server of ours, and nothing else of this process's own. */
+export async function environment(site: Site): Promise<Readonly<Record<string, string>>> {
+  const issuers = join(site.folder, 'issuers.json');
+  await writeFile(issuers, JSON.stringify(site.issuers));
+  return {
+    PATH: process.env['PATH'] ?? '',
+    CARNET_PORT: String(site.port),
+    CARNET_BASE_URL: `http://127.0.0.1:${site.port}/fhir`,
+    CARNET_STORE: `sqlite:${join(site.folder, 'carnet.db')}`,
+    CARNET_ISSUERS: issuers,
+    CARNET_LOG: 'off',
+    CARNET_TEST: '1',
+  };
+}
+
+/** Starts one process and waits until it listens. */
+export async function startChild(variant: Variant, site: Site | undefined): Promise<Child> {
+  const port = site?.port ?? (await freePort());
+  const child = fork(fileURLToPath(new URL('serve.ts', import.meta.url)), [], {
+    env: {
+      ...(site === undefined ? { PATH: process.env['PATH'] ?? '' } : await environment(site)),
+      BENCH_VARIANT: variant,
+      BENCH_PORT: String(port),
+    },
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  await ready(child);
+  let next = 0;
+  const waiting = new Map<number, { readonly resolve: (v: unknown) => void; readonly reject: (e: Error) => void }>();
+  child.on('message', (message: { readonly id: number; readonly value?: unknown; readonly error?: string }) => {
+    const one = waiting.get(message.id);
+    waiting.delete(message.id);
+    if (message.error === undefined) one?.resolve(message.value);
+    else one?.reject(new Error(message.error));
+  });
+  child.on('exit', () => {
+    for (const one of waiting.values()) one.reject(new Error(`the ${variant} process ended`));
+  });
+  const order = (wanted: Order): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      next += 1;
+      waiting.set(next, { resolve, reject });
+      child.send({ id: next, order: wanted });
+    });
+  return {
+    port,
+    order,
+    // INVARIANT: `serve.ts` answers `usage` with a Usage.
+    usage: async () => (await order({ op: 'usage' })) as Usage,
+    stop: async () => {
+      const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+      await order({ op: 'stop' });
+      const hurry = setTimeout(() => child.kill('SIGKILL'), 5_000);
+      await ended;
+      clearTimeout(hurry);
+    },
+  };
+}
+
+const ready = (child: ChildProcess): Promise<void> =>
+  new Promise((resolve, reject) => {
+    child.once('message', () => resolve());
+    child.once('exit', (code) => reject(new Error(`the process ended at start (${code})`)));
+  });
