@@ -25,7 +25,7 @@ export type { Measured };
 /** The flows over a world whose documents are `ids`, in the order they were made. */
 export function flowsOver(world: World, ids: readonly string[], seed: number): Flows {
   const token = tokens(world);
-  const random = numbers(seed);
+  const random = numbers(seed ^ 0x5eed);
   const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)]!;
   const get = (target: string): Wire => wire({ method: 'GET', target, token: token.professional });
   let made = ids.length;

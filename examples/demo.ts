@@ -223,8 +223,9 @@ async function story(): Promise<void> {
     },
     { who: 'Hôpital TEST (its software)', says: 'files an imaging report as well', expected: 200, why: 'W1 again.' },
   );
-  const [, report = ''] = locationsOf(fedToo);
+  const [reportContent = '', report = ''] = locationsOf(fedToo);
   names.set('report', report);
+  names.set('reportContent', reportContent);
 
   step('The attending physician reads it');
   await play(
@@ -411,6 +412,7 @@ const CALLED: Readonly<Record<string, string>> = {
   letter: 'the letter',
   letterContent: 'its content',
   report: 'the report',
+  reportContent: 'its content',
 };
 
 function called(reference: string | undefined): string {

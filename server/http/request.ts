@@ -181,5 +181,5 @@ function contentOf(request: IncomingMessage, header: string, limits: RequestLimi
   const pieces = bodyChunks(request, bodyLimits);
   return wrapped
     ? { kind: 'bytes', ...unwrapBinary(pieces), wrapped }
-    : { kind: 'bytes', source: pieces, contentType: header.trim(), wrapped };
+    : { kind: 'bytes', source: pieces, contentType: Promise.resolve(header.trim()), wrapped };
 }

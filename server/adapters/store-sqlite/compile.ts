@@ -4,7 +4,7 @@ import { unreachable } from '../../fhir/types.ts';
 import type { Bound, Hop, Predicate } from '../../query/predicate.ts';
 import { COLUMN_RANGE, isMark, jsonPath, splitTerm } from './facets.ts';
 import { FALSE, joined, raw, type Sql, sql, TRUE } from './sql.ts';
-import { bytesOf, termOf } from './term-hash.ts';
+import { bytesOf } from './term-hash.ts';
 import { paramName, type Words } from './words.ts';
 
 /** The row a condition speaks about: `alias` is a row of `resource`, or of `person` when it stands for a space entry. */
@@ -73,7 +73,7 @@ function termCondition(param: string, value: string, at: { readonly scope: Scope
   }
   // The hash may be found across the border of two others with the odds of any 64 random bits, which is the odds a hash has anyway.
   const column = raw(isMark(splitTerm(termText(param, value))[0]) ? 'marks' : 'hashes');
-  return sql`(instr(${row}.${column}, ${bytesOf(words.hash(termOf(termType(scope), termText(param, value))))}) > 0)`;
+  return sql`(instr(${row}.${column}, ${bytesOf(words.hash(termType(scope), termText(param, value)))}) > 0)`;
 }
 
 const stringCondition = (param: string, test: Sql, scope: Scope): Sql =>

@@ -10,7 +10,7 @@ import { COLUMN_TERMS, isReference } from './facets.ts';
 import { STRING_HEAD_BYTES, stringHead } from './inverted.ts';
 import { ROW_BITS } from './schema.ts';
 import { raw, type Sql, sql } from './sql.ts';
-import { headOf, termOf } from './term-hash.ts';
+import { headOf } from './term-hash.ts';
 import { paramName, type Words } from './words.ts';
 
 /** A possible start: a query that yields a superset of the rows wanted, with an estimate of its worth when nothing is counted yet. */
@@ -153,7 +153,7 @@ function termStart(param: string, value: string, { scope, at }: Where): readonly
       ];
     }
   }
-  const head = headOf(at.words.hash(termOf(termType(scope), termText(param, value))));
+  const head = headOf(at.words.hash(termType(scope), termText(param, value)));
   // Asked of the database each time: another process may have found a term to be common.
   if (at.db.statement('SELECT 1 FROM common WHERE head = ?').get(head) !== undefined) return [];
   const rank = param.endsWith('identifier') ? RANK.reference : RANK.term;

@@ -1,5 +1,8 @@
 import type { IndexEntry } from '../../fhir/index-entry.ts';
-import { packed, type TermHash, type TermHasher, termOf } from './term-hash.ts';
+import { packed, type TermHash, type TermHasher } from './term-hash.ts';
+
+/** A term `param=Type/id` of a resource. */
+export type Reference = readonly [param: string, target: string];
 
 /** An index entry in the form its row keeps: packed hashes, and three JSON objects by parameter. */
 export type Facets = {
@@ -13,10 +16,9 @@ export type Facets = {
   readonly ranges: string;
   /** `{"name":["martin",…]}` */
   readonly strings: string;
+  /** For the inverted index, which follows references by `link`. */
+  readonly references: readonly Reference[];
 };
-
-/** What the inverted index needs of an entry beside its hashes. */
-export type Reference = readonly [param: string, target: string];
 
 /** Known from the row's own columns, so never stored a second time (and never believed from an entry). */
 export const COLUMN_TERMS: ReadonlySet<string> = new Set(['_id', '_owner']);
@@ -39,12 +41,16 @@ export function splitTerm(text: string): readonly [param: string, value: string]
 export function facetsOf(type: string, entry: IndexEntry, hash: TermHasher): Facets {
   const marks: TermHash[] = [];
   const hashes: TermHash[] = [];
+  const references: Reference[] = [];
   for (const text of new Set(entry.terms)) {
-    const [param] = splitTerm(text);
-    if (type === '' || !COLUMN_TERMS.has(param)) (isMark(param) ? marks : hashes).push(hash(termOf(type, text)));
+    const [param, value] = splitTerm(text);
+    if (type !== '' && COLUMN_TERMS.has(param)) continue;
+    (isMark(param) ? marks : hashes).push(hash(type, text));
+    if (type !== '' && isReference(value)) references.push([param, value]);
   }
   const ranges = type === '' ? entry.ranges : entry.ranges.filter((r) => r.param !== COLUMN_RANGE);
   return {
+    references,
     marks: packed(marks),
     hashes: packed(hashes),
     keys: byParam(
@@ -53,16 +59,6 @@ export function facetsOf(type: string, entry: IndexEntry, hash: TermHasher): Fac
     ranges: listsByParam(ranges.map((r) => [r.param, `[${numberJson(r.lo)},${numberJson(r.hi)}]`])),
     strings: listsByParam(entry.strings.map((s) => [s.param, JSON.stringify(s.text)])),
   };
-}
-
-/** The references among an entry's terms. */
-export function referencesOf(entry: IndexEntry): readonly Reference[] {
-  const found: Reference[] = [];
-  for (const text of new Set(entry.terms)) {
-    const [param, value] = splitTerm(text);
-    if (!COLUMN_TERMS.has(param) && isReference(value)) found.push([param, value]);
-  }
-  return found;
 }
 
 /** An entry as JSON; unlike `JSON.stringify` it keeps infinity. `JSON.parse` reads it back. */

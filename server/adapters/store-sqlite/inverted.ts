@@ -6,7 +6,7 @@ import { termText } from '../../fhir/index-entry.ts';
 import type { Database } from './database.ts';
 import type { Reference } from './facets.ts';
 import { MAX_ROW, ROW_BITS } from './schema.ts';
-import { headOf, termOf, unpacked } from './term-hash.ts';
+import { headOf, unpacked } from './term-hash.ts';
 import { paramName, type Words } from './words.ts';
 
 /** So many bytes of a string are kept for starts-with; the rest is checked on the row. */
@@ -116,7 +116,7 @@ export function inverted(db: Database, words: Words, commonAfter: number): Inver
     if (type !== '') {
       // References of a resource are found by `link`.
       for (const [param, target] of now.references) {
-        const head = headOf(words.hash(termOf(type, termText(param, target))));
+        const head = headOf(words.hash(type, termText(param, target)));
         newHeads.delete(head);
         oldHeads.delete(head);
       }

@@ -7,7 +7,7 @@ import { unreachable } from '../../fhir/types.ts';
 import { matches, NO_LINKS } from '../../query/matches.ts';
 import type { Predicate } from '../../query/predicate.ts';
 import { COLUMN_RANGE, isMark, splitTerm } from './facets.ts';
-import { packedHas, type TermHasher, termOf } from './term-hash.ts';
+import { packedHas, type TermHasher } from './term-hash.ts';
 
 /** A row of `resource` as far as a predicate can ask without a step to another row. */
 export type Judged = {
@@ -56,7 +56,7 @@ export function judge(p: Predicate, row: Judged, hash: TermHasher): boolean {
       if (p.param === '_owner') return row.owner === p.value;
       return packedHas(
         isMark(splitTerm(termText(p.param, p.value))[0]) ? row.marks : row.rest().hashes,
-        hash(termOf(row.type, termText(p.param, p.value))),
+        hash(row.type, termText(p.param, p.value)),
       );
     case 'range':
       return matches(p, rangesOf(row, p.param), NO_LINKS);

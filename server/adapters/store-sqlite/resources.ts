@@ -7,7 +7,7 @@ import type { Guard } from '../../query/plan.ts';
 import type { Predicate } from '../../query/predicate.ts';
 import { condition, resourceScope } from './compile.ts';
 import type { Database, Row } from './database.ts';
-import { entryJson, facetsOf, type Reference, referencesOf } from './facets.ts';
+import { entryJson, facetsOf, type Reference } from './facets.ts';
 import type { Inverted } from './inverted.ts';
 import { isLocal, judge } from './judge.ts';
 import { raw, type SqlValue, sql } from './sql.ts';
@@ -20,8 +20,8 @@ export type Core = {
   readonly index: Inverted;
   /** Types whose index rows are written later, in batches. */
   readonly deferred: ReadonlySet<string>;
-  /** Told of each resource whose index rows were put off. */
-  readonly putOff: () => void;
+  /** Told how many index entries were put off (or, negative, written after all). */
+  readonly putOff: (count: number) => void;
 };
 
 /** A resource as its row has it. */
@@ -203,7 +203,7 @@ function insert(core: Core, next: Put, at: { readonly vid: number; readonly owne
   const typeName = words.name(type);
   const self = words.address(refOf(next.key));
   const facets = facetsOf(type, next.entry, words.hash);
-  const { marks, hashes, keys, ranges, strings } = facets;
+  const { marks, hashes, keys, ranges, strings, references } = facets;
   // The number of a resource is the number of its first version: nothing need be asked for.
   const rid = at.vid;
   db.statement(INSERT_RESOURCE).run(
@@ -222,16 +222,15 @@ function insert(core: Core, next: Put, at: { readonly vid: number; readonly owne
     ranges,
     strings,
   );
-  const references = referencesOf(next.entry);
   if (core.deferred.has(type)) {
     db.statement('INSERT INTO pending (type, rid, links) VALUES (?, ?, ?)').run(
       typeName,
       rid,
       JSON.stringify(references),
     );
-    core.putOff();
+    core.putOff(1);
   } else {
-    index.add(type, rid, { marks, hashes, strings, references });
+    index.add(type, rid, facets);
   }
 }
 
@@ -241,7 +240,7 @@ function replaceEntry(core: Core, current: Current, entry: IndexEntry): void {
   const facets = facetsOf(type, entry, core.words.hash);
   core.index.replace(type, current.rid, {
     before: { marks: current.marks, ...restOf(core, current.rid) },
-    now: { ...facets, references: referencesOf(entry) },
+    now: facets,
   });
   core.db
     .statement(UPDATE_FACETS)
@@ -265,7 +264,7 @@ export function putSpace(core: Core, ref: Ref, entry: IndexEntry): void {
   const facets = facetsOf('', entry, words.hash);
   index.replace('', person, {
     before: { marks: bytes(marks), hashes: bytes(hashes), strings: text(strings) },
-    now: { ...facets, references: [] },
+    now: facets,
   });
   db.statement(
     'UPDATE person SET entry = ?, marks = ?, hashes = ?, ranges = jsonb(?), strings = jsonb(?) WHERE id = ?',
@@ -284,8 +283,8 @@ export function indexPending(core: Core, types: readonly string[]): void {
   }
 }
 
-/** Rows indexed at once. */
-const BATCH = 256;
+/** So many resources are indexed at once: neighbours in the index then share pages, and nobody waits long for it. */
+const BATCH = 128;
 
 /** Indexes one batch of pending resources of a type; answers how many. */
 export function indexBatch(core: Core, type: string, name: number): number {
@@ -306,5 +305,6 @@ export function indexBatch(core: Core, type: string, name: number): number {
   }
   const last = rows.at(-1)?.[0];
   if (last !== undefined) core.db.statement('DELETE FROM pending WHERE type = ? AND rid <= ?').run(name, last);
+  core.putOff(-rows.length);
   return rows.length;
 }

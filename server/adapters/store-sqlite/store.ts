@@ -27,10 +27,10 @@ export const SQLITE_STORE_DEFAULTS: Omit<SqliteStoreOptions, 'path' | 'clock'> =
   group: { pieces: 64, milliseconds: 10, patienceMs: 10_000 },
 };
 
-/** Rows put off are indexed when nothing has been asked for so long. */
+/** What was put off is indexed when nothing has been asked for so long. */
 const IDLE_MS = 20;
-/** At most so many rows wait to be indexed, so that the search that needs them does not wait long. */
-const PENDING_MAX = 512;
+/** At most about so many resources wait to be indexed, so that the search that needs them does not wait long. */
+const PENDING_MAX = 256;
 
 /** Opens the store. Throws one sentence when the file or the settings cannot be trusted. */
 export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
@@ -38,15 +38,16 @@ export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
   const words = wordsOf(db);
   const index = inverted(db, words, options.commonAfter);
   let timer: NodeJS.Timeout | undefined;
-  // What an earlier run may have left is looked for once.
-  let pending = 1;
+  let indexing = false;
+  // An estimate (a unit that is undone is counted all the same); an earlier run may have left some.
+  let pending = Number(db.statement('SELECT count(*) FROM pending').get()?.[0]);
   const core: Core = {
     db,
     words,
     index,
     deferred: new Set(options.deferred),
-    putOff() {
-      pending += 1;
+    putOff(count) {
+      pending = Math.max(0, pending + count);
     },
   };
 
@@ -57,13 +58,16 @@ export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
     },
     idle() {
       if (pending === 0) return;
-      timer = setTimeout(() => void indexSome(), IDLE_MS);
+      timer = setTimeout(indexSome, IDLE_MS);
       timer.unref();
     },
   });
   const uploads = staging(db, commits, () => options.clock.now());
 
-  const indexSome = (): Promise<void> =>
+  /** Indexes one batch of what was put off, as a piece of work like any other. */
+  const indexSome = (): void => {
+    if (indexing) return;
+    indexing = true;
     commits
       .run((piece) => {
         const [type, name] =
@@ -73,18 +77,21 @@ export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
           return;
         }
         piece.write();
-        pending = Math.max(1, pending - indexBatch(core, name, type));
+        indexBatch(core, name, type);
       })
-      // Nobody waits for this: the rows are still there, and the next search or the next pause indexes them.
-      .catch(() => undefined);
+      // Nobody waits for this: what failed is still put off, and the next search that needs it indexes it.
+      .catch(() => {
+        pending = 0;
+      })
+      .finally(() => {
+        indexing = false;
+      });
+  };
 
   return {
     unit: (work) => {
       clearTimeout(timer);
-      if (pending > PENDING_MAX) {
-        pending = 1;
-        void indexSome();
-      }
+      if (pending > PENDING_MAX) indexSome();
       return commits.run(async (piece) => {
         const opened = openUnit(core, piece);
         try {

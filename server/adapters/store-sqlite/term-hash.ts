@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { recent } from './recent.ts';
+import { type Recent, recent } from './recent.ts';
 
 /**
  * The name of a term inside one database: 64 bits of SHA-256 over the database's own random key and the text. Keyed, so that nobody
@@ -8,34 +8,41 @@ import { recent } from './recent.ts';
  */
 export type TermHash = { readonly hi: number; readonly lo: number };
 
-export type TermHasher = (text: string) => TermHash;
+/** The hash of a term `param=value` of a resource of `type`; a space entry has the empty type. */
+export type TermHasher = (type: string, text: string) => TermHash;
 
-/** Most terms repeat (codes, statuses, the same professionals), so a bounded number of them is remembered. */
-const REMEMBERED = 20_000;
+/** The type under which addresses (`Type/id`) are hashed: no resource has it. */
+export const ADDRESS = '\0';
+
+/** Most terms repeat (codes, statuses, the same professionals), so a bounded number of them is remembered for each type. */
+const REMEMBERED = 5_000;
 
 /** `key` is the database's secret as hexadecimal text. */
 export function termHasher(key: string): TermHasher {
-  const known = recent<string, TermHash>(REMEMBERED);
-  return (text) => {
+  const types = new Map<string, Recent<string, TermHash>>();
+  const ofType = (type: string): Recent<string, TermHash> => {
+    const made = recent<string, TermHash>(REMEMBERED);
+    types.set(type, made);
+    return made;
+  };
+  return (type, text) => {
+    const known = types.get(type) ?? ofType(type);
     const seen = known.get(text);
     if (seen !== undefined) return seen;
-    const digest = hash('sha256', `${key}${text}`, 'binary');
-    const word = (at: number): number =>
-      ((digest.charCodeAt(at) << 24) |
-        (digest.charCodeAt(at + 1) << 16) |
-        (digest.charCodeAt(at + 2) << 8) |
-        digest.charCodeAt(at + 3)) >>>
-      0;
-    const made: TermHash = { hi: word(0), lo: word(4) };
+    const digest = hash('sha256', `${key}${type}\0${text}`, 'binary');
+    const made: TermHash = { hi: word(digest, 0), lo: word(digest, 4) };
     known.set(text, made);
     return made;
   };
 }
 
-/** What is hashed for the term `param=value` of a resource of `type`; a space entry has the empty type. */
-export const termOf = (type: string, text: string): string => `${type}\0${text}`;
-/** What is hashed for the address `Type/id`. No term has this form: a type has no leading zero byte. */
-export const addressOf = (ref: string): string => `\0\0${ref}`;
+/** Four bytes of a binary string as one unsigned number. */
+const word = (bytes: string, at: number): number =>
+  ((bytes.charCodeAt(at) << 24) |
+    (bytes.charCodeAt(at + 1) << 16) |
+    (bytes.charCodeAt(at + 2) << 8) |
+    bytes.charCodeAt(at + 3)) >>>
+  0;
 
 /**
  * The part of a hash that the inverted index is ordered by: 35 bits, which leave 28 for the row number in one

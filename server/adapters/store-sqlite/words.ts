@@ -2,7 +2,7 @@ import type { IndexEntry } from '../../fhir/index-entry.ts';
 import type { Ref } from '../../fhir/types.ts';
 import type { Database } from './database.ts';
 import { type Recent, recent } from './recent.ts';
-import { addressOf, type TermHash, type TermHasher, termHasher } from './term-hash.ts';
+import { ADDRESS, type TermHash, type TermHasher, termHasher } from './term-hash.ts';
 
 /**
  * The words of one database: hashes, small numbers for names and persons, and the space entries behind them.
@@ -44,7 +44,7 @@ export function wordsOf(db: Database): Words {
   const selectRef = db.statement('SELECT ref FROM person WHERE id = ?');
   const selectSpace = db.statement('SELECT entry FROM person WHERE id = ?');
 
-  const address = (ref: string): TermHash => hash(addressOf(ref));
+  const address = (ref: string): TermHash => hash(ADDRESS, ref);
 
   const findName = (text: string): number | undefined => {
     const known = names.get(text);
