@@ -4,8 +4,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../test/support/server.ts';
-import type { Order, Usage, Variant } from './serve.ts';
 import type { IssuerEntry } from '../test/support/tokens.ts';
+import type { Order, Usage, Variant } from './serve.ts';
 
 export type Child = {
   readonly port: number;

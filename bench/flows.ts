@@ -1,7 +1,6 @@
 /** What is measured: each flow is a stream of requests against a world, the same for the same seed. */
-import { binaryBody, insSystem, provenanceBody, transactionBody } from '../test/support/fhir-bodies.ts';
-import type { Measured, Wire } from './load.ts';
-import { wire } from './load.ts';
+import { binaryBody, insSystem, provenanceBody, type Resource, transactionBody } from '../test/support/fhir-bodies.ts';
+import { drive, type Wire, wire } from './load.ts';
 import { documentOf, numbers, tokens, traitsOf, type World } from './world.ts';
 
 export type Flow = {
@@ -17,13 +16,18 @@ export type Flow = {
 };
 
 export type Flows = Readonly<
-  Record<'metadata' | 'read' | 'identifier' | 'documents' | 'history' | 'create' | 'update' | 'transaction' | 'feed', Flow>
+  Record<
+    'metadata' | 'read' | 'identifier' | 'documents' | 'history' | 'create' | 'update' | 'transaction' | 'feed',
+    Flow
+  >
 >;
 
-export type { Measured };
-
 /** The flows over a world whose documents are `ids`, in the order they were made. */
-export function flowsOver(world: World, ids: readonly string[], seed: number): Flows {
+export function flowsOver(
+  world: World,
+  { ids, updatable }: { readonly ids: readonly string[]; readonly updatable: readonly Resource[] },
+  seed: number,
+): Flows {
   const token = tokens(world);
   const random = numbers(seed ^ 0x5eed);
   const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)]!;
@@ -47,19 +51,14 @@ export function flowsOver(world: World, ids: readonly string[], seed: number): F
   let turn = 0;
   const revised = (): Wire => {
     turn += 1;
-    const at = Math.floor(random() * ids.length);
-    const person = at % world.people.length;
-    // The same numbers as the seeder used would be needed to rebuild the fixed elements: what is updated was created for it.
-    const target = updatable[at % updatable.length];
-    const known = target ?? { id: ids[at]!, resource: documentOf({ n: at, person, subject: '', author: '', random }) };
+    const { id, ...rest } = pick(updatable);
     return wire({
       method: 'PUT',
-      target: `/fhir/DocumentReference/${known.id}`,
+      target: `/fhir/DocumentReference/${id}`,
       token: token.feeder,
-      body: { ...known.resource, id: known.id, description: `revision ${turn}` },
+      body: { ...rest, id, description: `revision ${turn}` },
     });
   };
-  const updatable: { readonly id: string; readonly resource: object }[] = [];
 
   return {
     metadata: {
@@ -157,6 +156,23 @@ export function flowsOver(world: World, ids: readonly string[], seed: number): F
       most: 5_000,
     },
   };
+}
+
+/** Creates `count` documents through the API, to be updated later; answers them as the server does. */
+export async function createUpdatable(port: number, flows: Flows, count: number): Promise<readonly Resource[]> {
+  const made: Resource[] = [];
+  const done = await drive({
+    port,
+    connections: 16,
+    seconds: 60,
+    requests: count,
+    next: flows.create.next,
+    expect: flows.create.expect,
+    // INVARIANT: a create answers with the resource.
+    answered: (_n, text) => made.push(JSON.parse(text()) as Resource),
+  });
+  if (made.length < count) throw new Error(`the documents to update were not made: ${done.fault ?? 'too slow'}`);
+  return made;
 }
 
 const metadata = wire({ method: 'GET', target: '/fhir/metadata' });

@@ -6,7 +6,11 @@ type Node = {
   readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
   readonly children?: readonly number[];
 };
-type Profile = { readonly nodes: readonly Node[]; readonly samples: readonly number[]; readonly timeDeltas: readonly number[] };
+type Profile = {
+  readonly nodes: readonly Node[];
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+};
 
 export type Hot = { readonly where: string; readonly self: number; readonly total: number };
 
@@ -43,7 +47,9 @@ if (import.meta.main && file !== undefined) {
   const spots = hotSpots(file);
   const percent = (share: number): string => `${(share * 100).toFixed(1)} %`.padStart(7);
   console.log('self');
-  for (const h of [...spots].sort((a, b) => b.self - a.self).slice(0, 28)) console.log(percent(h.self), percent(h.total), h.where);
+  for (const h of [...spots].sort((a, b) => b.self - a.self).slice(0, 28))
+    console.log(percent(h.self), percent(h.total), h.where);
   console.log('total');
-  for (const h of [...spots].sort((a, b) => b.total - a.total).slice(0, 55)) console.log(percent(h.self), percent(h.total), h.where);
+  for (const h of [...spots].sort((a, b) => b.total - a.total).slice(0, 55))
+    console.log(percent(h.self), percent(h.total), h.where);
 }

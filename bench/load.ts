@@ -113,7 +113,10 @@ export async function drive(load: Load): Promise<Measured> {
 }
 
 /** One request on a socket of its own, answered with the body as text. */
-export async function askOnce(port: number, request: Wire): Promise<{ readonly status: number; readonly text: string }> {
+export async function askOnce(
+  port: number,
+  request: Wire,
+): Promise<{ readonly status: number; readonly text: string }> {
   const line = await open(port);
   try {
     const answer = await line.ask(request);

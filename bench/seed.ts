@@ -16,7 +16,12 @@ const AT_ONCE = 250;
 /** Writes `each` documents of every person; answers their ids and the bytes of one body. */
 export async function seedDocuments(
   deps: Deps,
-  order: { readonly people: readonly string[]; readonly structure: string; readonly each: number; readonly seed: number },
+  order: {
+    readonly people: readonly string[];
+    readonly structure: string;
+    readonly each: number;
+    readonly seed: number;
+  },
 ): Promise<{ readonly ids: readonly string[]; readonly bodyBytes: number }> {
   const caller: Caller = {
     claims: {
@@ -66,7 +71,13 @@ export async function seedDocuments(
           side: 'feeder' as const,
           authorStructure: order.structure as Ref,
         };
-        const version = await save(work, { key: { type: 'DocumentReference', id }, before: undefined, resource: resource as Resource, owner, filing });
+        const version = await save(work, {
+          key: { type: 'DocumentReference', id },
+          before: undefined,
+          resource: resource as Resource,
+          owner,
+          filing,
+        });
         bodyBytes += version.body.length;
         ids.push(id);
       }

@@ -2,10 +2,11 @@
  * One measured process. `carnet` is the server as it ships; the other variants replace single modules of it while they load, here and nowhere else.
  * Orders come over the process channel, so that measuring costs the server nothing while requests run.
  */
-import { createServer, type Server } from 'node:http';
-import { registerHooks } from 'node:module';
-import { Session } from 'node:inspector/promises';
+
 import { writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { Session } from 'node:inspector/promises';
+import { registerHooks } from 'node:module';
 import express from 'express';
 import type { Running } from '../server/main.ts';
 
@@ -19,7 +20,13 @@ export type Usage = {
 
 export type Order =
   | { readonly op: 'usage' }
-  | { readonly op: 'seed'; readonly people: readonly string[]; readonly structure: string; readonly each: number; readonly seed: number }
+  | {
+      readonly op: 'seed';
+      readonly people: readonly string[];
+      readonly structure: string;
+      readonly each: number;
+      readonly seed: number;
+    }
   | { readonly op: 'profile' }
   | { readonly op: 'profiled'; readonly file: string }
   | { readonly op: 'stop' };
@@ -67,14 +74,19 @@ function createBare(kind: 'node-http' | 'express'): Server {
   const payload = (size: string): Buffer => {
     const known = payloads.get(size);
     if (known !== undefined) return known;
-    const made = Buffer.from(JSON.stringify({ resourceType: 'Basic', text: 'x'.repeat(Math.max(0, Number(size) - 37)) }));
+    const made = Buffer.from(
+      JSON.stringify({ resourceType: 'Basic', text: 'x'.repeat(Math.max(0, Number(size) - 37)) }),
+    );
     payloads.set(size, made);
     return made;
   };
   if (kind === 'node-http') {
     return createServer((request, response) => {
       const body = payload(request.url?.split('/')[2] ?? '0');
-      response.writeHead(200, { 'Content-Type': 'application/fhir+json; charset=utf-8', 'Content-Length': body.length });
+      response.writeHead(200, {
+        'Content-Type': 'application/fhir+json; charset=utf-8',
+        'Content-Length': body.length,
+      });
       response.end(body);
     });
   }

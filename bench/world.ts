@@ -49,7 +49,11 @@ export function documentOf(parts: {
 }): Resource {
   const month = Math.floor(parts.random() * 12) + 1;
   const date = `20${15 + Math.floor(parts.random() * 11)}-${String(month).padStart(2, '0')}-${day(Math.floor(parts.random() * 28))}T09:${String(parts.n % 60).padStart(2, '0')}:00+01:00`;
-  const hex = Array.from({ length: 4 }, () => Math.floor(parts.random() * 2 ** 32).toString(16).padStart(8, '0')).join('');
+  const hex = Array.from({ length: 4 }, () =>
+    Math.floor(parts.random() * 2 ** 32)
+      .toString(16)
+      .padStart(8, '0'),
+  ).join('');
   const uuid = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`;
   const made = documentBody({
     uniqueId: `urn:uuid:${uuid}`,
@@ -63,7 +67,9 @@ export function documentOf(parts: {
     title: `Document ${parts.n}`,
   });
   // The bytes are not measured here: a document that is described and not attached.
-  const { url: _url, ...attachment } = (made['content'] as readonly { readonly attachment: Record<string, unknown> }[])[0]!.attachment;
+  const { url: _url, ...attachment } = (
+    made['content'] as readonly { readonly attachment: Record<string, unknown> }[]
+  )[0]!.attachment;
   return { ...made, content: [{ attachment }] };
 }
 
@@ -76,7 +82,11 @@ export type World = {
 };
 
 /** The two issuers of one server. */
-export function issuersFor(base: string): { readonly persons: TestIssuer; readonly backends: TestIssuer; readonly entries: readonly IssuerEntry[] } {
+export function issuersFor(base: string): {
+  readonly persons: TestIssuer;
+  readonly backends: TestIssuer;
+  readonly entries: readonly IssuerEntry[];
+} {
   const persons = createIssuer('https://persons.bench.example', ['patient', 'representative', 'professional'], base);
   const backends = createIssuer('https://backends.bench.example', ['feeder', 'insurer', 'operator'], base);
   return { persons, backends, entries: [persons.entry, backends.entry] };
@@ -141,7 +151,11 @@ export async function buildPeople(
     body,
   });
   const people = await createAll(Array.from({ length: count }, (_, n) => post(insurer, patientBody(traitsOf(n)))));
-  const consent = (kind: string, person: string, more: { readonly state?: string; readonly actor?: string }): Resource =>
+  const consent = (
+    kind: string,
+    person: string,
+    more: { readonly state?: string; readonly actor?: string },
+  ): Resource =>
     consentBody({
       kind,
       patient: `Patient/${person}`,

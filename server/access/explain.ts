@@ -148,13 +148,14 @@ export function reasonsOf(votes: readonly JudgedVote[]): Reasons {
 type Ground = { readonly key: ReasonKey; readonly where: Predicate };
 
 /** A3, ground by ground: `or` of them is the condition of A3 (held to it by a test). */
-export function treatGrounds({ caller, now }: Asking): readonly Ground[] {
+export function treatGrounds(asking: Asking): readonly Ground[] {
+  const { caller, now } = asking;
   const member =
     caller.structure === undefined || caller.self === undefined
       ? or()
       : owner(standing(fact('team', caller.structure, caller.self), now));
   return [
-    { key: 'A3:attending', where: attendingPermit({ caller, now } as Asking) },
+    { key: 'A3:attending', where: attendingPermit(asking) },
     { key: 'A3:professional', where: owner(permitted('professional-access', caller.self, now)) },
     { key: 'A3:structure', where: owner(permitted('organization-access', caller.structure, now)) },
     { key: 'A3:team', where: and(member, owner(not(denied('care-team-default', [], now)))) },
@@ -166,7 +167,7 @@ const DETAILS: Readonly<
   Record<Effect, Readonly<Record<RuleId, (asking: Asking, type: string) => readonly Ground[]>>>
 > = {
   permit: {
-    A3: (asking) => treatGrounds(asking),
+    A3: treatGrounds,
     L1: (asking, type) => {
       const masked = maskedFor(asking, type);
       const author = type === 'Appointment' ? authoredInPerson(asking) : authored(asking);

@@ -202,7 +202,7 @@ const DENY: Readonly<Record<ReasonKey, Line>> = {
   D11: plain('Il ne fait pas partie de cette équipe de soins.', 'They are not in this care team.'),
   D12: plain('Cette tâche n’est pas la sienne.', 'This task is not theirs.'),
   L0: plain('Cette visibilité n’existe pas.', 'This visibility does not exist.'),
-  L1: plain('Ce document est masqué aux professionnels.', 'This document is masked from professionals.'),
+  L1: plain('Cet élément est masqué aux professionnels.', 'This item is masked from professionals.'),
   'L1:default': voiced(
     {
       fr: 'Vous avez masqué tous vos documents aux professionnels.',
@@ -214,10 +214,10 @@ const DENY: Readonly<Record<ReasonKey, Line>> = {
     },
   ),
   L2: plain(
-    'Un professionnel doit d’abord annoncer ce document à la personne.',
-    'A professional first has to announce this document to the person.',
+    'Un professionnel doit d’abord en parler à la personne.',
+    'A professional first has to speak of it with the person.',
   ),
-  L3: plain('Ce document est caché aux représentants.', 'This document is hidden from representatives.'),
+  L3: plain('Cet élément est caché aux représentants.', 'This item is hidden from representatives.'),
   L4: plain('Cette confidentialité n’est pas admise.', 'This confidentiality is not accepted.'),
   O4: plain(
     'Seuls la personne et ses représentants demandent qui voit quoi.',

@@ -1,12 +1,12 @@
 /** The policy information point: what the server looks up for itself, in the unit that decides. */
 import type { Caller, Claims, Identifier } from '../access/caller.ts';
 import { systemGuard } from '../access/decision.ts';
-import { type SpaceSources, spaceEntry } from '../access/space.ts';
+import { readConsent, type SpaceSources, spaceEntry } from '../access/space.ts';
 import type { IndexEntry } from '../fhir/index-entry.ts';
 import { referenceOf } from '../fhir/json.ts';
 import { fail, ok, type Result } from '../fhir/result.ts';
 import { systemAndCode } from '../fhir/search-value.ts';
-import type { JsonObject, Key, Ref } from '../fhir/types.ts';
+import type { Instant, JsonObject, Key, Ref } from '../fhir/types.ts';
 import type { StoreUnit, Version } from '../ports/store.ts';
 import { guarded } from '../query/plan.ts';
 import { and, type Predicate, term } from '../query/predicate.ts';
@@ -52,6 +52,42 @@ export async function rebuildSpace(unit: StoreUnit, person: Ref): Promise<IndexE
     relatedPersons: await of('RelatedPerson', []),
   };
   return spaceEntry(sources);
+}
+
+/** A person's rights as they stood at an instant, and the versions of the Consents and CareTeams that they were made of. */
+export type PastSpace = { readonly entry: IndexEntry; readonly versions: readonly Version[] };
+
+/** Compiles the person's consents, teams and delegations as they stood at `at`: each resource in the version that was current then. */
+export async function spaceAt(unit: StoreUnit, person: Ref, at: Instant): Promise<PastSpace> {
+  const then = async (keys: readonly Key[]): Promise<readonly Version[]> => {
+    const found: Version[] = [];
+    for (const key of keys) {
+      const page = await unit.history(key, systemGuard(key.type, 'facts'), { limit: 1, at });
+      const version = page?.versions[0];
+      if (version !== undefined && !version.deleted) found.push(version);
+    }
+    return found;
+  };
+  const current = async (type: string): Promise<readonly Key[]> =>
+    (await searchAll(unit, type, [term('_owner', person)])).map(({ id }) => ({ type, id }));
+  const bodies = (versions: readonly Version[]) => versions.map((v) => JSON.parse(v.body) as JsonObject);
+  const consents = await then(await current('Consent'));
+  const careTeams = await then(await current('CareTeam'));
+  // A RelatedPerson who was deleted since is found through the delegation that named them.
+  const named = bodies(consents)
+    .flatMap((consent) => readConsent(consent).actors)
+    .filter((actor) => actor.startsWith('RelatedPerson/'))
+    .map((actor): Key => ({ type: 'RelatedPerson', id: actor.slice('RelatedPerson/'.length) }));
+  const people = [...(await current('RelatedPerson')), ...named];
+  const relatedPersons = await then([...new Map(people.map((key) => [key.id, key])).values()]);
+  return {
+    entry: spaceEntry({
+      consents: bodies(consents),
+      careTeams: bodies(careTeams),
+      relatedPersons: bodies(relatedPersons),
+    }),
+    versions: [...consents, ...careTeams],
+  };
 }
 
 const refused = (why: string) => fail({ code: 'unauthenticated', why });

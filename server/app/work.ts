@@ -117,6 +117,28 @@ async function entryOf(work: Work, saving: Saving, resource: Resource): Promise<
   };
 }
 
+/** An item as it was at an instant: its version then, and what its guard would have been told of it. */
+export type PastItem = { readonly version: Version; readonly entry: IndexEntry };
+
+/**
+ * The item in the version that was current at `at`, deleted or not; for the reconstruction of an earlier decision, never for disclosure.
+ * What the directory says of it is what it says now.
+ */
+export async function itemAt(work: Work, key: Key, at: Instant): Promise<PastItem | undefined> {
+  const guard = systemGuard(key.type, 'audit');
+  const current = (await work.unit.history(key, guard, { limit: 1, at }))?.versions[0];
+  const found =
+    current?.deleted === true
+      ? (await work.unit.history(key, guard, { limit: 1, before: current.versionId }))?.versions[0]
+      : current;
+  if (found === undefined || found.deleted) return undefined;
+  const resource = parsed(found);
+  const saving = { key, before: undefined, resource, owner: found.owner, filing: found.filing };
+  const entry = await entryOf(work, saving, resource);
+  const about = found.owner === undefined ? [] : [termText('_owner', found.owner)];
+  return { version: found, entry: { ...entry, terms: [...entry.terms, termText('_id', key.id), ...about] } };
+}
+
 /** The body as served: `resourceType`, `id` and the server's `meta` first. */
 export function withServerMeta(resource: Resource, key: Key, versionId: string, now: Instant): Resource {
   const { resourceType: _type, id: _id, meta, ...rest } = resource;

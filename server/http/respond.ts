@@ -88,7 +88,9 @@ export function send(response: ServerResponse, reply: Reply, sending: Sending): 
     return isStream(body) ? abandon(body).then(() => 'gone') : 'gone';
   }
   if (isStream(body)) return sendStream(response, { ...reply, body }, sending);
-  const headers = headersOf(reply, sending, false);
+  // HEAD has the headers of GET, and a stream that is not opened for it was to be content.
+  const isContent = sending.headOnly && body === undefined && reply.headers['content-type'] !== undefined;
+  const headers = headersOf(reply, sending, isContent);
   // The length of what HEAD leaves out is said only where it is known.
   if (!isBodiless(reply.status) && !(sending.headOnly && body === undefined)) {
     const length = body === undefined ? 0 : typeof body === 'string' ? Buffer.byteLength(body) : body.length;

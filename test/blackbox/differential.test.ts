@@ -12,7 +12,7 @@ import { type Built, compareAudit, compareReads, compareRefusals, type Mismatch,
 
 const count = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
 const worlds = count('ORACLE_WORLDS', 1);
-const callersEach = count('ORACLE_CALLERS', 6);
+const callersEach = count('ORACLE_CALLERS', 4);
 const instantsEach = count('ORACLE_INSTANTS', 2);
 const firstSeed = count('ORACLE_SEED', Math.floor(Math.random() * 0x7fffffff));
 

@@ -2,7 +2,7 @@
  * Plays the stories of `examples/` against the real server with a clock of its own, and compares every answer, and every AuditEvent that it
  * left, with the `.golden` file beside it. `npm run golden` writes those anew; read them before keeping them.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -76,7 +76,7 @@ function valueOf(story: HttpFile, world: World, told: ReadonlyMap<string, Told>)
     const answer = told.get(first);
     if (path.length === 0) return world.issuers.token(world.names, name, {});
     const [asked = ''] = path;
-    if (/^[A-Z]/.test(asked)) return refOf(world.names, name);
+    if (/^[A-Z]/.test(asked)) return refOf(world.names, world.names.has(name) ? name : first);
     if (asked === 'id' && world.names.has(first)) return refOf(world.names, first).split('/')[1] ?? '';
     if (answer === undefined) throw new Error(`no request is called \`${first}\``);
     if (asked === 'etag') return answer.headers.get('etag') ?? '';
@@ -156,7 +156,7 @@ function write(all: readonly Told[], events: readonly AuditEvent[], normaliser: 
   const remembered = createMemory();
   const pieces = all.map(({ request, sent, status, headers, text }, index) => {
     const isJson = /json/.test(headers.get('content-type') ?? '') && text !== '';
-    const body = isJson ? layout(remembered(JSON.parse(normaliser.text(text)))) : text;
+    const body = isJson ? layout(remembered(JSON.parse(normaliser.text(text)), index + 1)) : text;
     const audit = events
       .filter((event) => requestIdOf(event) === headers.get('x-request-id'))
       .map((event) => normaliser.text(auditLine(event)))
@@ -181,7 +181,6 @@ describe('the stories of examples/', () => {
 
   test('each golden file belongs to a story', () => {
     const goldens = readdirSync(folder).filter((file) => file.endsWith('.golden'));
-    expect(goldens.map((file) => file.replace('.golden', '.http'))).toEqual(stories);
-    expect(stories.every((file) => existsSync(`${folder}${file}`))).toBe(true);
+    expect(goldens.filter((file) => !stories.includes(file.replace('.golden', '.http')))).toEqual([]);
   });
 });

@@ -127,7 +127,8 @@ export function see(ask: Ask, item: Item, stateApart: boolean): Verdict {
 
 /** What is about no person: a Binary that nothing refers to yet (its author only), an event about nobody, a Task. */
 function aboutNobody(caller: WorldCaller, item: Item): Verdict {
-  if (item.type === 'Binary') return when(item.document === undefined && isAuthor(caller, item.filedBy), 'D1');
+  // open: contract.md says "only its author" of an upload; the one who sent it, not their structure
+  if (item.type === 'Binary') return when(item.document === undefined && isCreator(caller, item.filedBy), 'D1');
   if (item.type === 'AuditEvent') return when(caller.kind === 'operator', 'D8');
   if (item.type !== 'Task') return no();
   if (caller.kind === 'operator') return yes('D12');

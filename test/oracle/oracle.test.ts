@@ -636,6 +636,13 @@ describe('reading, sentence by sentence', () => {
       true,
     ],
     [
+      'an unreferenced Binary: not their colleague',
+      world([{ ...binary, document: undefined } as unknown as Item]),
+      colleague,
+      'b',
+      false,
+    ],
+    [
       'an unreferenced Binary: nobody else',
       world([{ ...binary, document: undefined } as unknown as Item]),
       dr,

@@ -57,21 +57,21 @@ const flatten = (value: unknown): string => {
   return members.length === 0 ? '{}' : `{ ${members.join(', ')} }`;
 };
 
-/** Leaves out what was written down before, word for word: `"= DocumentReference/letter version 1"`. */
-export function createMemory(): (value: unknown) => unknown {
+/** Leaves out what was written down before, word for word: `"= DocumentReference/letter version 1"`, `"= the outcome of 7"`. */
+export function createMemory(): (value: unknown, step: number) => unknown {
   const seen = new Map<string, string>();
-  const remembered = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(remembered);
+  const remembered = (value: unknown, step: number): unknown => {
+    if (Array.isArray(value)) return value.map((item) => remembered(item, step));
     if (typeof value !== 'object' || value === null) return value;
     const { resourceType, id, meta } = value as Partial<Resource> & { readonly meta?: { readonly versionId?: string } };
-    if (resourceType !== undefined && id !== undefined && meta?.versionId !== undefined) {
-      const key = `${resourceType}/${String(id)} version ${meta.versionId}`;
-      const text = JSON.stringify(value);
-      if (seen.get(key) === text) return `= ${key}`;
-      if (!seen.has(key)) seen.set(key, text);
-      return value;
-    }
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, remembered(item)]));
+    const text = JSON.stringify(value);
+    const known = seen.get(text);
+    if (known !== undefined) return `= ${known}`;
+    if (resourceType === 'OperationOutcome') seen.set(text, `the outcome of ${step}`);
+    else if (resourceType !== undefined && meta?.versionId !== undefined)
+      seen.set(text, `${resourceType}/${String(id)} version ${meta.versionId}`);
+    else return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, remembered(item, step)]));
+    return value;
   };
   return remembered;
 }

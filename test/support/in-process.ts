@@ -54,8 +54,7 @@ export const mintToken: Mint = mint;
  * Seals nothing: what a cursor holds can be read and compared, ids included. It still opens only in the context that it was made for, as the real one does.
  */
 const readableCursors: CursorSeal = {
-  seal: (text, context) =>
-    `${digest(context)}.${text.replace(/[^A-Za-z0-9-]/g, (char) => `_${char.charCodeAt(0)}_`)}`,
+  seal: (text, context) => `${digest(context)}.${text.replace(/[^A-Za-z0-9-]/g, (char) => `_${char.charCodeAt(0)}_`)}`,
   open: (sealed, context) => {
     const dot = sealed.indexOf('.');
     if (sealed.slice(0, dot) !== digest(context)) return undefined;

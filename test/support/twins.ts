@@ -23,6 +23,7 @@ import type { Ref, Resource } from '../../server/fhir/types.ts';
 import type { Filing, Put, ResourceStore, StoreUnit, Version } from '../../server/ports/store.ts';
 import { baseInstant, replacedAt } from '../oracle/arbitraries.ts';
 import { foundByTraits, maySee } from '../oracle/decide.ts';
+import type { Of } from '../oracle/facts.ts';
 import type { ConsentItem, DocumentItem, FiledBy, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
 import {
   appointmentBody,
@@ -236,8 +237,8 @@ const tagged = (id: string, body: object): object => ({
 
 async function writePersons(world: World, writer: Writer): Promise<void> {
   const { write, body, remove } = writer;
-  const of = <T extends Item['type']>(type: T): readonly Extract<Item, { type: T }>[] =>
-    world.items.filter((item): item is Extract<Item, { type: T }> => item.type === type);
+  const of = <T extends Item['type']>(type: T): readonly Of<T>[] =>
+    world.items.filter((item): item is Of<T> => item.type === type);
   const insurer = (now: Instant): Filing => filingOf({ side: 'insurer' }, undefined, now);
   for (const item of of('Patient'))
     await write(item.id, tagged(item.id, patientBody(traitsOf(item.id))), {
@@ -313,7 +314,11 @@ async function writePersons(world: World, writer: Writer): Promise<void> {
       {
         now,
         owner: item.person,
-        filing: { ...(filedAt === undefined ? {} : { filedAt }), ...(by === undefined ? {} : { by }), ...(filed === undefined ? {} : { side: filed }) },
+        filing: {
+          ...(filedAt === undefined ? {} : { filedAt }),
+          ...(by === undefined ? {} : { by }),
+          ...(filed === undefined ? {} : { side: filed }),
+        },
       },
     );
   }
@@ -390,8 +395,7 @@ async function writeConsent(world: World, item: ConsentItem, { write }: Writer):
     return;
   }
   await write(item.id, parts({ ...item, status: 'active' }), { now, owner: item.person, filing });
-  if (item.status === 'inactive')
-    await write(item.id, parts(item), { now: now + 600_000, owner: item.person, filing });
+  if (item.status === 'inactive') await write(item.id, parts(item), { now: now + 600_000, owner: item.person, filing });
 }
 
 const documentFiling = (item: DocumentItem): Filing => ({
@@ -529,7 +533,11 @@ function veiled(put: Put): Put {
   return {
     ...put,
     body: JSON.stringify(renamed),
-    entry: { ...entry, terms: [...entry.terms, ...marks], ranges: [...entry.ranges, ...put.entry.ranges.filter((r) => r.param.startsWith('_'))] },
+    entry: {
+      ...entry,
+      terms: [...entry.terms, ...marks],
+      ranges: [...entry.ranges, ...put.entry.ranges.filter((r) => r.param.startsWith('_'))],
+    },
   };
 }
 
@@ -537,7 +545,11 @@ function veiled(put: Put): Put {
 export async function loadTwin(
   recording: Recording,
   store: ResourceStore,
-  { world, caller, hidden }: { readonly world: World; readonly caller: WorldCaller; readonly hidden: ReadonlySet<string> },
+  {
+    world,
+    caller,
+    hidden,
+  }: { readonly world: World; readonly caller: WorldCaller; readonly hidden: ReadonlySet<string> },
 ): Promise<void> {
   const items = new Map(world.items.map((item) => [refOfItem(item), item]));
   const kept = recording.puts.flatMap((put): readonly Put[] => {

@@ -3,9 +3,10 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Instant, Key } from '../../fhir/types.ts';
 import { type Upload, UploadTooLarge } from '../../ports/store.ts';
 import type { Guard } from '../../query/plan.ts';
+import type { Core } from './core.ts';
 import type { Database } from './database.ts';
 import type { GroupCommit } from './group-commit.ts';
-import { type Core, type Current, currentOf, visible } from './resources.ts';
+import { type Current, currentOf, visible } from './resources.ts';
 import { sql } from './sql.ts';
 
 /** Bytes of one chunk: also what an upload holds in memory. */

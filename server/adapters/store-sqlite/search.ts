@@ -4,17 +4,11 @@ import { specialise } from '../../query/matches.ts';
 import type { GuardedPlan, SortKey } from '../../query/plan.ts';
 import type { Predicate } from '../../query/predicate.ts';
 import { condition, type ResourceScope, resourceScope } from './compile.ts';
+import type { Core } from './core.ts';
 import { columnStart, indexStart } from './drive.ts';
 import { jsonPath } from './facets.ts';
-import {
-  type Core,
-  indexPending,
-  linkedTypes,
-  reachedTypes,
-  VERSION_COLUMNS,
-  VERSION_WIDTH,
-  versionOf,
-} from './resources.ts';
+import { indexPending } from './pending.ts';
+import { linkedTypes, reachedTypes, VERSION_COLUMNS, VERSION_WIDTH, versionOf } from './resources.ts';
 import { FALSE, joined, listed, raw, type Sql, type SqlValue, sql } from './sql.ts';
 
 /** One page of the current, not deleted resources that `plan` asks for and its guard lets through. */

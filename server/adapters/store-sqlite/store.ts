@@ -2,10 +2,11 @@
 import type { ResourceStore } from '../../ports/store.ts';
 import type { Clock } from '../../ports/system.ts';
 import { staging } from './content.ts';
+import type { Core } from './core.ts';
 import { openDatabase } from './database.ts';
 import { type GroupLimits, groupCommit } from './group-commit.ts';
 import { inverted } from './inverted.ts';
-import { type Core, indexBatch } from './resources.ts';
+import { indexBatch } from './pending.ts';
 import { openUnit } from './unit.ts';
 import { wordsOf } from './words.ts';
 

@@ -1,10 +1,12 @@
 import type { Key, Ref } from '../../fhir/types.ts';
 import type { StoreUnit } from '../../ports/store.ts';
 import { attach, chunkOf, sizeOf } from './content.ts';
+import type { Core } from './core.ts';
 import type { Piece } from './group-commit.ts';
-import { type Core, holdsFor, put, putSpace, refile, versionOf, visible } from './resources.ts';
+import { holdsFor, versionOf, visible } from './resources.ts';
 import { search } from './search.ts';
 import { versionById, versionsOf } from './versions.ts';
+import { put, putSpace, refile } from './writes.ts';
 
 /** A unit that is open until it is closed; `failure` is the first error its methods met, which undoes the unit whatever became of it. */
 export type OpenUnit = {

@@ -2,7 +2,8 @@
 import type { Instant, Key } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import type { Guard } from '../../query/plan.ts';
-import { type Core, type Current, VERSION_COLUMNS, VERSION_WIDTH, versionOf, visible } from './resources.ts';
+import type { Core } from './core.ts';
+import { type Current, VERSION_COLUMNS, VERSION_WIDTH, versionOf, visible } from './resources.ts';
 import { raw, type Sql, sql } from './sql.ts';
 
 export type HistoryPage = {

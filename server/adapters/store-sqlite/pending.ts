@@ -1,0 +1,41 @@
+/** Index rows that were put off when their resource was written. */
+import { blobOf, type Core, textOf } from './core.ts';
+import type { Reference } from './facets.ts';
+
+/**
+ * Writes the index rows that were put off, for some types: called before anything is looked for in them, inside the same transaction,
+ * so putting off is never seen.
+ */
+export function indexPending(core: Core, types: readonly string[]): void {
+  for (const type of new Set(types)) {
+    const name = core.words.findName(type);
+    if (name === undefined) continue;
+    while (indexBatch(core, type, name) > 0);
+  }
+}
+
+/** So many resources are indexed at once: neighbours in the index then share pages, and nobody waits long for it. */
+const BATCH = 128;
+
+/** Indexes one batch of pending resources of a type; answers how many. */
+export function indexBatch(core: Core, type: string, name: number): number {
+  const rows = core.db
+    .statement(
+      'SELECT p.rid, p.links, r.marks, r.hashes, json(r.strings) FROM pending p CROSS JOIN resource r ON r.rid = p.rid WHERE p.type = ? ORDER BY p.rid LIMIT ?',
+    )
+    .all(name, BATCH);
+  for (const [rid, links, marks, hashes, strings] of rows) {
+    // INVARIANT: `pending.links` is only ever written from References.
+    const references = JSON.parse(textOf(links)) as readonly Reference[];
+    core.index.add(type, Number(rid), {
+      marks: blobOf(marks),
+      hashes: blobOf(hashes),
+      strings: textOf(strings),
+      references,
+    });
+  }
+  const last = rows.at(-1)?.[0];
+  if (last !== undefined) core.db.statement('DELETE FROM pending WHERE type = ? AND rid <= ?').run(name, last);
+  core.putOff(-rows.length);
+  return rows.length;
+}
