@@ -163,34 +163,33 @@ export function treatGrounds(asking: Asking): readonly Ground[] {
 }
 
 /** What tells one ground of a rule from another, in the order in which they are told. */
-const DETAILS: Readonly<
-  Record<Effect, Readonly<Record<RuleId, (asking: Asking, type: string) => readonly Ground[]>>>
-> = {
-  permit: {
-    A3: treatGrounds,
-    L1: (asking, type) => {
-      const masked = maskedFor(asking, type);
-      const author = type === 'Appointment' ? authoredInPerson(asking) : authored(asking);
-      return [
-        { key: 'L1:author', where: and(masked, author) },
-        { key: 'L1:attending', where: and(masked, attending(asking)) },
-        { key: 'L1:emergency', where: masked },
-      ];
+const DETAILS: Readonly<Record<Effect, Readonly<Record<RuleId, (asking: Asking, type: string) => readonly Ground[]>>>> =
+  {
+    permit: {
+      A3: treatGrounds,
+      L1: (asking, type) => {
+        const masked = maskedFor(asking, type);
+        const author = type === 'Appointment' ? authoredInPerson(asking) : authored(asking);
+        return [
+          { key: 'L1:author', where: and(masked, author) },
+          { key: 'L1:attending', where: and(masked, attending(asking)) },
+          { key: 'L1:emergency', where: masked },
+        ];
+      },
     },
-  },
-  deny: {
-    A2: ({ caller, now }) => [
-      { key: 'A2:professional', where: owner(denied('professional-access', [caller.self], now)) },
-      { key: 'A2:structure', where: owner(denied('organization-access', [caller.structure], now)) },
-    ],
-    A3: ({ caller, now }) =>
-      caller.structure === undefined || caller.self === undefined
-        ? []
-        : [{ key: 'A3:team', where: owner(standing(fact('team', caller.structure, caller.self), now)) }],
-    L1: () => [{ key: 'L1:default', where: not(term('_label', MASKED)) }],
-    D1: (_asking, type) => (type === 'DocumentReference' ? [] : [{ key: 'D1:document', where: and() }]),
-  },
-};
+    deny: {
+      A2: ({ caller, now }) => [
+        { key: 'A2:professional', where: owner(denied('professional-access', [caller.self], now)) },
+        { key: 'A2:structure', where: owner(denied('organization-access', [caller.structure], now)) },
+      ],
+      A3: ({ caller, now }) =>
+        caller.structure === undefined || caller.self === undefined
+          ? []
+          : [{ key: 'A3:team', where: owner(standing(fact('team', caller.structure, caller.self), now)) }],
+      L1: () => [{ key: 'L1:default', where: not(term('_label', MASKED)) }],
+      D1: (_asking, type) => (type === 'DocumentReference' ? [] : [{ key: 'D1:document', where: and() }]),
+    },
+  };
 
 /** L1 as it counts on a type: the label, or "mask everything" on D1 and D2 items. */
 const maskedFor = ({ now }: Asking, type: string): Predicate =>

@@ -85,7 +85,10 @@ const PERMIT: Readonly<Record<ReasonKey, Line>> = {
   D12: plain('Cette tâche lui revient.', 'This task is theirs.'),
   L0: plain('Le document n’est pas masqué.', 'The document is not hidden.'),
   L1: plain('Le document ne lui est pas masqué.', 'The document is not hidden from them.'),
-  'L1:author': plain('Il voit aussi ce qui est masqué : il en est l’auteur.', 'They see it though masked: they wrote it.'),
+  'L1:author': plain(
+    'Il voit aussi ce qui est masqué : il en est l’auteur.',
+    'They see it though masked: they wrote it.',
+  ),
   'L1:attending': plain(
     'Il voit aussi ce qui est masqué : il est médecin traitant.',
     'They see it though masked, as attending physician.',
@@ -126,7 +129,10 @@ const PERMIT: Readonly<Record<ReasonKey, Line>> = {
   W12: plain('Un aidant a agi dans ses droits.', 'A caregiver acted within their rights.'),
   W13: plain('L’identité a été mise à jour.', 'The identity was updated.'),
   W14: plain('L’annuaire a été mis à jour.', 'The directory was updated.'),
-  W15: plain('Une déclaration de l’Assurance Maladie a été écrite.', 'A declaration of the health insurance was written.'),
+  W15: plain(
+    'Une déclaration de l’Assurance Maladie a été écrite.',
+    'A declaration of the health insurance was written.',
+  ),
   W16: plain('Une équipe de soins a été mise à jour.', 'A care team was updated.'),
   W17: plain('Un rendez-vous a été mis à jour.', 'An appointment was updated.'),
   W18: plain('Un remboursement a été ajouté.', 'A reimbursement was added.'),
@@ -142,7 +148,10 @@ const DENY: Readonly<Record<ReasonKey, Line>> = {
   A0: plain('L’autorisation n’est pas écrite dans les formes.', 'The authorisation is not properly written.'),
   A1: plain('Sa profession ne peut pas consulter.', 'This profession may not consult.'),
   A2: voiced(
-    { fr: 'Vous avez bloqué ce professionnel ou sa structure.', en: 'You blocked this professional or their structure.' },
+    {
+      fr: 'Vous avez bloqué ce professionnel ou sa structure.',
+      en: 'You blocked this professional or their structure.',
+    },
     {
       fr: 'La personne a bloqué ce professionnel ou sa structure.',
       en: 'The person blocked this professional or their structure.',
@@ -230,10 +239,7 @@ const DENY: Readonly<Record<ReasonKey, Line>> = {
   T3: plain('La période ne peut pas être lue.', 'The period cannot be read.'),
   W1: plain('L’ajout de ce document n’était pas permis.', 'Adding this document was not allowed.'),
   W2: plain('Ce document ne peut pas être déposé.', 'This document cannot be deposited.'),
-  W3: plain(
-    'Seul l’auteur remplace ou supprime ce document.',
-    'Only its author replaces or deletes this document.',
-  ),
+  W3: plain('Seul l’auteur remplace ou supprime ce document.', 'Only its author replaces or deletes this document.'),
   W4: plain('Il ne peut pas masquer ce document.', 'They may not mask this document.'),
   W5: plain('Il ne peut pas démasquer ce document.', 'They may not unmask this document.'),
   W6: plain('Il ne peut pas changer cette visibilité.', 'They may not change this visibility.'),
@@ -253,7 +259,10 @@ const DENY: Readonly<Record<ReasonKey, Line>> = {
   W20: plain('Il ne peut pas changer le profil médical.', 'They may not change the medical profile.'),
   W21: plain('Il ne peut pas changer ce proche.', 'They may not change this contact.'),
   W22: plain('Il ne peut pas changer cette vaccination.', 'They may not change this vaccination.'),
-  W23: plain('Ce contenu va avec un document qui n’est pas le sien.', 'This content belongs to a document of another author.'),
+  W23: plain(
+    'Ce contenu va avec un document qui n’est pas le sien.',
+    'This content belongs to a document of another author.',
+  ),
 };
 
 const TABLE: Readonly<Record<Effect, Readonly<Record<ReasonKey, Line>>>> = { permit: PERMIT, deny: DENY };

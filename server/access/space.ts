@@ -5,11 +5,11 @@
  */
 
 import { EXTENSION, SYSTEM } from '../fhir/canonical.ts';
-import type { IndexEntry } from '../fhir/index-entry.ts';
+import { type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { periodInterval } from '../fhir/interval.ts';
 import { asArray, asObject, asText, codingsOf, extensionOf } from '../fhir/json.ts';
 import type { Instant, JsonObject, Ref } from '../fhir/types.ts';
-import { or, owner, type Predicate, range } from '../query/predicate.ts';
+import { and, or, owner, type Predicate, range, term } from '../query/predicate.ts';
 
 export const SPACE_STATES = [
   'invited',
@@ -183,11 +183,14 @@ export function spaceEntry(sources: SpaceSources): IndexEntry {
       return careTeamMembers(team).map((m) => ({ param: fact('team', structure, m.member), lo: m.lo, hi: m.hi }));
     }),
   ];
-  return { terms: ['space=1'], strings: [], ranges: facts, sort: [] };
+  // Each fact is a term too: a search that names nobody starts from those whose space knows its caller.
+  const terms = new Set(facts.map((f) => termText('fact', f.param)));
+  return { terms: ['space=1', ...terms], strings: [], ranges: facts, sort: [] };
 }
 
 /** The fact stands at `now`. */
-export const standing = (param: string, now: Instant): Predicate => range(param, { lo: ['<=', now], hi: ['>', now] });
+export const standing = (param: string, now: Instant): Predicate =>
+  and(term('fact', param), range(param, { lo: ['<=', now], hi: ['>', now] }));
 
 /** The owner's space is in one of `states` at `now` (rules.md section 2). */
 export const stateIn = (states: readonly SpaceState[], now: Instant): Predicate =>

@@ -245,16 +245,20 @@ async function actorsFrom(work: Work, mentions: readonly Mention[]): Promise<rea
   }
   return [
     ...professionals,
-    ...[...structures].map(([structure, sources]): Actor => ({
-      kind: 'structure',
-      structure,
-      sources: [...sources].sort(),
-    })),
-    ...[...representatives].map(([self, sources]): Actor => ({
-      kind: 'representative',
-      self,
-      sources: [...sources].sort(),
-    })),
+    ...[...structures].map(
+      ([structure, sources]): Actor => ({
+        kind: 'structure',
+        structure,
+        sources: [...sources].sort(),
+      }),
+    ),
+    ...[...representatives].map(
+      ([self, sources]): Actor => ({
+        kind: 'representative',
+        self,
+        sources: [...sources].sort(),
+      }),
+    ),
   ];
 }
 
@@ -269,7 +273,11 @@ export async function knownActors(
 ): Promise<Known> {
   const mentions: Mention[] = items.flatMap(ofFiling);
   const about = term('_owner', person);
-  const sources: readonly (readonly [type: string, read: (body: JsonObject) => readonly Mention[], where: Predicate])[] = [
+  const sources: readonly (readonly [
+    type: string,
+    read: (body: JsonObject) => readonly Mention[],
+    where: Predicate,
+  ])[] = [
     ['Consent', ofConsent, ALL],
     ['CareTeam', ofTeam, ALL],
     [
@@ -310,7 +318,13 @@ async function inOrder(work: Work, actors: readonly Actor[]): Promise<readonly A
     const structure = actor.kind === 'representative' ? undefined : actor.structure;
     const names = [await nameOf(work, self), structure === undefined ? '' : await nameOf(work, structure)];
     const profession = actor.kind === 'professional' ? actor.profession : '';
-    const key = [KINDS.indexOf(actor.kind), ...names.map((name) => fold(name ?? '')), self, structure ?? '', profession];
+    const key = [
+      KINDS.indexOf(actor.kind),
+      ...names.map((name) => fold(name ?? '')),
+      self,
+      structure ?? '',
+      profession,
+    ];
     keyed.push({ actor, key: key.join('\u0000') });
   }
   return keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)).map(({ actor }) => actor);

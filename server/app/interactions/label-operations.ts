@@ -8,6 +8,7 @@ import {
 import { asArray, asObject, asText, sameJson } from '../../fhir/json.ts';
 import { fail, malformed, ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Json, JsonObject, Key } from '../../fhir/types.ts';
+import type { Version } from '../../ports/store.ts';
 import { type Answer, versionAnswer } from '../answer.ts';
 import type { FhirRequest } from '../request.ts';
 import { changeLabels, exempted, mayChange } from '../types/label-rights.ts';
@@ -73,7 +74,13 @@ export async function labelOperation(
   const limit = work.access.scopeLimit('u', key.type);
   if (!(await itemHolds(work, key, limit))) return fail({ code: 'out-of-scope', needed: `${key.type}.u` });
   if (item.deleted) return fail({ code: 'gone' });
-  const { label, set, stated } = asked.value;
+  const changed = await relabel(work, item, asked.value);
+  return changed.ok ? ok(versionAnswer(200, changed.value, changed.value.body)) : changed;
+}
+
+/** Sets or lifts one label of an item that the caller sees, as W4 to W6 allow; what it already says makes no version. */
+export async function relabel(work: Work, item: Version, { label, set, stated }: Asked): Promise<Result<Version>> {
+  const key: Key = { type: item.type, id: item.id };
   const allowed = await mayChange(work, item, label, { set, stated });
   if (!allowed.ok) return allowed;
   if (key.type === 'RelatedPerson' && set && (await delegationNames(work, item.owner ?? `Patient/${key.id}`, key.id))) {
@@ -93,7 +100,7 @@ export async function labelOperation(
     // A write without effect makes no version; the exemption from "mask everything" (W5) is the server's own record.
     const filing = label === MASKED ? await exempted(work, item.owner, item.filing, !set) : item.filing;
     if (!sameJson({ ...filing }, { ...item.filing })) await refile(work, item, filing);
-    return ok(versionAnswer(200, item, item.body));
+    return ok(item);
   }
   const filing = await changeLabels(work, item, before, after, stated);
   if (!filing.ok) return filing;
@@ -104,5 +111,5 @@ export async function labelOperation(
     owner: item.owner,
     filing: filing.value,
   });
-  return ok(versionAnswer(200, saved, saved.body));
+  return ok(saved);
 }

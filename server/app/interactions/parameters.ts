@@ -42,7 +42,8 @@ export function readParameters(
   const found = new Map<string, JsonObject>();
   for (const parameter of asArray(resource['parameter']).map(asObject)) {
     const name = asText(parameter?.['name']) ?? '';
-    if (parameter === undefined || !known.includes(name)) return malformed(`the parameter \`${name}\` is not known here`);
+    if (parameter === undefined || !known.includes(name))
+      return malformed(`the parameter \`${name}\` is not known here`);
     if (found.has(name)) return malformed(`the parameter \`${name}\` stands once`);
     found.set(name, parameter);
   }

@@ -1,6 +1,5 @@
 /** `$who-can-see` (rules.md O4; docs/explanations.md): every actor known, permitted or denied this item now, with the reasons of the engine that decides. */
 import type { Access } from '../../access/access.ts';
-import { isTraitsOnly } from '../../access/access.ts';
 import { judge, type Reasons, reasonsOf, type Supposed, tellingReasons } from '../../access/explain.ts';
 import { type ReasonKey, textOf, type Voice } from '../../access/sentences.ts';
 import { asText, referenceOf } from '../../fhir/json.ts';
@@ -13,7 +12,7 @@ import type { FhirRequest } from '../request.ts';
 import { documentsNamed } from '../types/document.ts';
 import { forbidden, isHolderSide } from '../types/filing.ts';
 import { itemHolds, keyOf, parsed, type Work } from '../work.ts';
-import { accessAs, type Actor, actorParts, knownActors, nameOf, type Way, waysOf } from './known-actors.ts';
+import { type Actor, accessAs, actorParts, knownActors, nameOf, type Way, waysOf } from './known-actors.ts';
 import {
   code,
   codes,
@@ -180,7 +179,7 @@ export async function itemAsked(work: Work, key: Key): Promise<Result<Version>> 
 export async function whoCanSee(work: Work, request: FhirRequest, key: Key): Promise<Result<Answer>> {
   const scope = inScope(work, 'r', key.type);
   if (!scope.ok) return scope;
-  if (!isHolderSide(work) || isTraitsOnly(work.caller)) {
+  if (!isHolderSide(work)) {
     return forbidden('O4', 'the holder and representatives ask who can see an item');
   }
   const query = readQuery(request, []);

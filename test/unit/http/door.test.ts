@@ -21,13 +21,29 @@ const BAD: readonly Bad[] = [
   { name: 'an empty text', body: ' ', status: 400, text: /not valid JSON/ },
   { name: 'deep nesting', body: nested(65), status: 400, text: /deeper than 64/ },
   { name: 'very deep nesting', body: '['.repeat(400_000), status: 400, text: /deeper than 64/ },
-  { name: 'duplicate keys', body: '{"resourceType":"Patient","id":"a","id":"b"}', status: 400, text: /`id` stands twice/ },
-  { name: '__proto__', body: '{"resourceType":"Patient","__proto__":{"x":1}}', status: 400, text: /`__proto__` is not/ },
+  {
+    name: 'duplicate keys',
+    body: '{"resourceType":"Patient","id":"a","id":"b"}',
+    status: 400,
+    text: /`id` stands twice/,
+  },
+  {
+    name: '__proto__',
+    body: '{"resourceType":"Patient","__proto__":{"x":1}}',
+    status: 400,
+    text: /`__proto__` is not/,
+  },
   { name: 'constructor', body: '{"constructor":{"prototype":{}}}', status: 400, text: /`constructor` is not/ },
   { name: 'invalid UTF-8', body: Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d]), status: 400, text: /not valid UTF-8/ },
   { name: 'NUL', body: '{"a":"\\u0000"}', status: 400, text: /NUL/ },
   { name: 'oversized', body: `{"a":"${'x'.repeat(20_000)}"}`, status: 413, text: /more than 10000 bytes/ },
-  { name: 'no media type', headers: { 'content-type': '' }, body: '{}', status: 415, text: /no media type/ },
+  {
+    name: 'a media type that is none',
+    headers: { 'content-type': 'json' },
+    body: '{}',
+    status: 415,
+    text: /no media type/,
+  },
   { name: 'text/plain', headers: { 'content-type': 'text/plain' }, body: '{}', status: 415, text: /fhir\+json/ },
   { name: 'XML', headers: { 'content-type': 'application/fhir+xml' }, body: '<a/>', status: 415, text: /fhir\+json/ },
   {
@@ -45,8 +61,20 @@ const BAD: readonly Bad[] = [
     text: /fhir\+json/,
   },
   { name: 'JSON for a search', path: '/fhir/Patient/_search', body: '{}', status: 415, text: /urlencoded/ },
-  { name: 'another charset', headers: { 'content-type': `${FHIR}; charset=latin1` }, body: '{}', status: 415, text: /UTF-8/ },
-  { name: 'another FHIR', headers: { 'content-type': `${FHIR}; fhirVersion=5.0` }, body: '{}', status: 415, text: /4\.0/ },
+  {
+    name: 'another charset',
+    headers: { 'content-type': `${FHIR}; charset=latin1` },
+    body: '{}',
+    status: 415,
+    text: /UTF-8/,
+  },
+  {
+    name: 'another FHIR',
+    headers: { 'content-type': `${FHIR}; fhirVersion=5.0` },
+    body: '{}',
+    status: 415,
+    text: /4\.0/,
+  },
   {
     name: 'gzip',
     headers: { 'content-encoding': 'gzip' },
@@ -55,15 +83,58 @@ const BAD: readonly Bad[] = [
     text: /compressed/,
   },
   { name: 'an unknown coding', headers: { 'content-encoding': 'br' }, body: '{}', status: 415, text: /compressed/ },
-  { name: 'a body in XML wanted', headers: { accept: 'application/fhir+xml' }, body: '{}', status: 406, text: /answers are/ },
+  {
+    name: 'a body in XML wanted',
+    headers: { accept: 'application/fhir+xml' },
+    body: '{}',
+    status: 406,
+    text: /answers are/,
+  },
   { name: 'Accept that excludes', method: 'get', headers: { accept: '*/*;q=0' }, status: 406, text: /answers are/ },
-  { name: 'FHIR 5 wanted', method: 'get', headers: { accept: `${FHIR};fhirVersion=5.0` }, status: 406, text: /answers are/ },
-  { name: '_format beats Accept', method: 'get', path: '/fhir/Patient?_format=xml', headers: { accept: FHIR }, status: 406, text: /answers/ },
-  { name: 'a broken escape in the path', method: 'get', path: '/fhir/Patient/%zz', status: 400, text: /path is not valid/ },
-  { name: 'an overlong escape in the path', method: 'get', path: '/fhir/Patient/%c0%af', status: 400, text: /path is not valid/ },
-  { name: 'a broken escape in the query', method: 'get', path: '/fhir/Patient?name=%', status: 400, text: /query is not valid/ },
+  {
+    name: 'FHIR 5 wanted',
+    method: 'get',
+    headers: { accept: `${FHIR};fhirVersion=5.0` },
+    status: 406,
+    text: /answers are/,
+  },
+  {
+    name: '_format beats Accept',
+    method: 'get',
+    path: '/fhir/Patient?_format=xml',
+    headers: { accept: FHIR },
+    status: 406,
+    text: /answers/,
+  },
+  {
+    name: 'a broken escape in the path',
+    method: 'get',
+    path: '/fhir/Patient/%zz',
+    status: 400,
+    text: /path is not valid/,
+  },
+  {
+    name: 'an overlong escape in the path',
+    method: 'get',
+    path: '/fhir/Patient/%c0%af',
+    status: 400,
+    text: /path is not valid/,
+  },
+  {
+    name: 'a broken escape in the query',
+    method: 'get',
+    path: '/fhir/Patient?name=%',
+    status: 400,
+    text: /query is not valid/,
+  },
   { name: 'NUL in the query', method: 'get', path: '/fhir/Patient?name=%00', status: 400, text: /NUL/ },
-  { name: 'too many parameters', method: 'get', path: `/fhir/Patient?${'a&'.repeat(1001)}`, status: 400, text: /more than 1000/ },
+  {
+    name: 'too many parameters',
+    method: 'get',
+    path: `/fhir/Patient?${'a&'.repeat(1001)}`,
+    status: 400,
+    text: /more than 1000/,
+  },
   { name: 'a long address', method: 'get', path: `/fhir/Patient?a=${'x'.repeat(8200)}`, status: 414, text: /too long/ },
   { name: 'an unknown path', method: 'get', path: '/elsewhere', status: 404, text: /not found/ },
   { name: 'a path beside the base', method: 'get', path: '/fhirPatient/1', status: 404, text: /not found/ },
@@ -74,7 +145,14 @@ const BAD: readonly Bad[] = [
   { name: 'an escaped way up', method: 'get', path: '/fhir/Patient/%2e%2e', status: 404, text: /not found/ },
   { name: 'a long id', method: 'get', path: `/fhir/Patient/${'a'.repeat(65)}`, status: 404, text: /not found/ },
   { name: 'an unknown mode', method: 'get', path: '/fhir/metadata?mode=all', status: 400, text: /`mode`/ },
-  { name: 'a raw Binary in FHIR XML', path: '/fhir/Binary', headers: { 'content-type': 'application/fhir+xml' }, body: '<a/>', status: 415, text: /XML/ },
+  {
+    name: 'a raw Binary in FHIR XML',
+    path: '/fhir/Binary',
+    headers: { 'content-type': 'application/fhir+xml' },
+    body: '<a/>',
+    status: 415,
+    text: /XML/,
+  },
 ];
 
 describe('refused with an OperationOutcome', () => {
@@ -181,7 +259,10 @@ describe('what reaches the application', () => {
 
   test.each(['', '/'])('the base itself, with `%s` behind it', async (end) => {
     const edge = await startEdge();
-    await request(edge.server).post(`/fhir${end}`).set({ authorization: TOKEN, 'content-type': FHIR }).send('{"resourceType":"Bundle"}');
+    await request(edge.server)
+      .post(`/fhir${end}`)
+      .set({ authorization: TOKEN, 'content-type': FHIR })
+      .send('{"resourceType":"Bundle"}');
     expect(edge.seen[0]?.path).toEqual([]);
     expect(edge.seen[0]?.body).toEqual({ kind: 'json', value: { resourceType: 'Bundle' }, mediaType: FHIR });
   });
