@@ -154,7 +154,7 @@ async function open(port: number): Promise<Line> {
       chunks = [joined];
       const end = joined.indexOf('\r\n\r\n');
       if (end < 0) return;
-      const head = joined.latin1Slice(0, end);
+      const head = joined.toString('latin1', 0, end);
       status = Number(head.slice(9, 12));
       const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
       if (length === undefined && status !== 204 && status !== 304) {

@@ -153,7 +153,14 @@ export function createIssuers(site: Site): Issuers {
         structure: STRUCTURES[name].value,
         name: STRUCTURES[name].name,
       });
-    if (name === 'operator') return backends.operator({ ...rest, ...limited, now, name: 'operator TEST' });
+    if (name === 'operator')
+      return backends.operator({
+        ...rest,
+        ...limited,
+        now,
+        name: 'operator TEST',
+        claims: { sub: name, ...rest.claims },
+      });
     return people.representative({
       ...rest,
       now,

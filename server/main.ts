@@ -14,6 +14,7 @@ import { r4Validator } from './adapters/validator/validator.ts';
 import { capabilityStatement } from './app/capability.ts';
 import type { Deps } from './app/deps.ts';
 import { createDispatch } from './app/dispatch.ts';
+import { directoryMemory } from './app/facts.ts';
 import { ACCESS_TYPES, DECLARATIONS } from './app/types/index.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { createLog, silentLog } from './edge/log.ts';
@@ -74,6 +75,7 @@ export async function start(config: Config): Promise<Running> {
     declarations: DECLARATIONS,
     accessTypes: ACCESS_TYPES,
     policy: config.policy,
+    directory: directoryMemory(),
     summaries: summariesOf(definitions),
     definitions,
     baseUrl: config.baseUrl,

@@ -18,12 +18,22 @@ export type Answer = {
   readonly headers?: Readonly<Record<string, string>>;
 };
 
+/** What remains of a rehearsal once what it wrote is undone. */
+export type Rehearsed = {
+  /** The item that it was about, for the audit of a refusal. */
+  readonly item?: { readonly type: string; readonly id: string };
+  /** Answers, in the unit that records the answer. */
+  readonly conclude: (work: Work) => Promise<Result<Answer>>;
+};
+
 /** One FHIR interaction, as the route table names it. */
 export type Interaction = {
   /** FHIR RESTful interaction code, or `operation`. */
   readonly name: string;
   readonly action: AuditAction;
   readonly run: (work: Work, request: FhirRequest) => Promise<Result<Answer>>;
+  /** Asked on its own, instead of `run`: writes through the ordinary rules in a unit that is undone, whatever it finds. */
+  readonly rehearse?: (work: Work, request: FhirRequest) => Promise<Rehearsed>;
   /** The item that the request names, for the audit of a refusal. */
   readonly item?: { readonly type: string; readonly id: string };
   readonly type?: string;

@@ -10,6 +10,7 @@ import type { Clock, IdSource } from '../ports/system.ts';
 import type { TokenVerifier } from '../ports/token-verifier.ts';
 import type { ResourceValidator } from '../ports/validator.ts';
 import type { TypeDeclaration } from './declaration.ts';
+import type { DirectoryMemory } from './facts.ts';
 
 export type Deps = {
   readonly store: ResourceStore;
@@ -22,6 +23,7 @@ export type Deps = {
   readonly declarations: ReadonlyMap<string, TypeDeclaration>;
   readonly accessTypes: AccessTypes;
   readonly policy: Policy;
+  readonly directory: DirectoryMemory;
   readonly summaries: Summaries;
   readonly definitions: Definitions;
   /** Without a trailing slash. */

@@ -9,7 +9,7 @@ import { type Failure, fail, ok, type Result } from '../fhir/result.ts';
 import type { Instant } from '../fhir/types.ts';
 import type { StoreUnit } from '../ports/store.ts';
 import { UploadTooLarge } from '../ports/store.ts';
-import type { Answer, Interaction } from './answer.ts';
+import type { Answer, Interaction, Rehearsed } from './answer.ts';
 import { accessOptions } from './caller-access.ts';
 import type { Deps } from './deps.ts';
 import { resolveCaller } from './facts.ts';
@@ -89,13 +89,18 @@ async function perform(deps: Deps, request: FhirRequest, claims: Claims, now: In
   }
   if (request.body.kind === 'bytes') return performUpload(deps, request, claims, now);
   const interaction = route(deps, request);
-  return interaction.ok ? inUnit(deps, request, claims, { now, interaction: interaction.value }) : interaction;
+  if (!interaction.ok) return interaction;
+  const performing = { now, interaction: interaction.value };
+  const { rehearse } = interaction.value;
+  return rehearse === undefined
+    ? inUnit(deps, request, claims, performing)
+    : performRehearsal(deps, request, claims, { ...performing, rehearse });
 }
 
 type Performing = { readonly now: Instant; readonly interaction: Interaction };
 
 async function workFor(deps: Deps, unit: StoreUnit, claims: Claims, now: Instant): Promise<Result<Work>> {
-  const caller = await resolveCaller(unit, claims);
+  const caller = await resolveCaller(unit, claims, deps.directory);
   if (!caller.ok) return caller;
   return ok({
     deps,
@@ -142,6 +147,40 @@ async function inUnit(
     });
     return fail(error.failure);
   }
+}
+
+/** Thrown out of the unit of a rehearsal, so that nothing of it remains, with what it found. */
+class Rehearsal extends Error {
+  readonly found: Result<Rehearsed>;
+  constructor(found: Result<Rehearsed>) {
+    super('undone');
+    this.found = found;
+  }
+}
+
+/** Runs a rehearsal in a unit that is always undone, then answers and records in a second one. */
+async function performRehearsal(
+  deps: Deps,
+  request: FhirRequest,
+  claims: Claims,
+  { now, interaction, rehearse }: Performing & { readonly rehearse: NonNullable<Interaction['rehearse']> },
+): Promise<Result<Answer>> {
+  let found: Result<Rehearsed>;
+  try {
+    found = await deps.store.unit(async (unit): Promise<never> => {
+      const work = await workFor(deps, unit, claims, now);
+      throw new Rehearsal(work.ok ? ok(await rehearse(work.value, request)) : work);
+    });
+  } catch (error) {
+    if (!(error instanceof Rehearsal)) throw error;
+    found = error.found;
+  }
+  if (!found.ok) return found;
+  const { item, conclude } = found.value;
+  return inUnit(deps, request, claims, {
+    now,
+    interaction: { ...interaction, run: conclude, ...(item === undefined ? {} : { item }) },
+  });
 }
 
 /** Bytes are stored aside before the unit begins, and dropped unless it takes them. */

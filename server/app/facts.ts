@@ -2,8 +2,9 @@
 import type { Caller, Claims, Identifier } from '../access/caller.ts';
 import { systemGuard } from '../access/decision.ts';
 import { readConsent, type SpaceSources, spaceEntry } from '../access/space.ts';
+import { NATIONAL_IDENTIFIERS } from '../fhir/canonical.ts';
 import type { IndexEntry } from '../fhir/index-entry.ts';
-import { referenceOf } from '../fhir/json.ts';
+import { asArray, asObject, asText, referenceOf } from '../fhir/json.ts';
 import { fail, ok, type Result } from '../fhir/result.ts';
 import { systemAndCode } from '../fhir/search-value.ts';
 import type { Instant, JsonObject, Key, Ref } from '../fhir/types.ts';
@@ -112,6 +113,66 @@ async function byIdentifier(unit: StoreUnit, type: string, id: Identifier): Prom
   return (JSON.parse(only.body) as JsonObject)['active'] === false ? undefined : `${type}/${only.id}`;
 }
 
+/** What the directory's entries say of themselves, by version: an entry is parsed once, and read again at every request. */
+export type DirectoryMemory = {
+  /** `Type system|value` → the entry that had this national identifier when last looked for; verified at each use. */
+  readonly hints: Map<string, Ref>;
+  readonly entries: Map<
+    Ref,
+    { readonly versionId: string; readonly identifiers: ReadonlySet<string>; readonly active: boolean }
+  >;
+};
+
+export const directoryMemory = (): DirectoryMemory => ({ hints: new Map(), entries: new Map() });
+
+/** More entries than this are forgotten together: the memory is a convenience, never the truth. */
+const REMEMBERED = 20_000;
+
+/** The entry as it stands in this unit, its identifiers read once for each version. */
+async function entryNow(unit: StoreUnit, memory: DirectoryMemory, ref: Ref) {
+  const version = await exists(unit, ref);
+  if (version === undefined) return undefined;
+  const known = memory.entries.get(ref);
+  if (known?.versionId === version.versionId) return known;
+  const body = JSON.parse(version.body) as JsonObject;
+  const identifiers = asArray(body['identifier']).map(asObject);
+  const entry = {
+    versionId: version.versionId,
+    identifiers: new Set(
+      identifiers.map((i) => systemAndCode(asText(i?.['system']) ?? '', asText(i?.['value']) ?? '')),
+    ),
+    active: body['active'] !== false,
+  };
+  if (memory.entries.size >= REMEMBERED) memory.entries.clear();
+  memory.entries.set(ref, entry);
+  return entry;
+}
+
+/**
+ * The directory entry that a national identifier names. Those are unique (the directory refuses a second), so the entry found last time is
+ * right as long as it still has the identifier; otherwise the directory is searched.
+ */
+async function namedBy(
+  unit: StoreUnit,
+  memory: DirectoryMemory,
+  type: string,
+  id: Identifier,
+): Promise<Ref | undefined> {
+  if (!NATIONAL_IDENTIFIERS.includes(id.system)) return byIdentifier(unit, type, id);
+  const term = systemAndCode(id.system, id.value);
+  const hint = memory.hints.get(`${type} ${term}`);
+  if (hint !== undefined) {
+    const entry = await entryNow(unit, memory, hint);
+    if (entry?.active === true && entry.identifiers.has(term)) return hint;
+  }
+  const found = await byIdentifier(unit, type, id);
+  if (found !== undefined) {
+    if (memory.hints.size >= REMEMBERED) memory.hints.clear();
+    memory.hints.set(`${type} ${term}`, found);
+  }
+  return found;
+}
+
 async function exists(unit: StoreUnit, ref: string): Promise<Version | undefined> {
   const [type, id] = ref.split('/');
   const key: Key = { type: type ?? '', id: id ?? '' };
@@ -120,7 +181,7 @@ async function exists(unit: StoreUnit, ref: string): Promise<Version | undefined
 }
 
 /** Resolves verified claims to the directory and the register of persons; a caller whom they do not know is refused (401). */
-export async function resolveCaller(unit: StoreUnit, claims: Claims): Promise<Result<Caller>> {
+export async function resolveCaller(unit: StoreUnit, claims: Claims, memory: DirectoryMemory): Promise<Result<Caller>> {
   const base = { claims, kind: claims.kind, ...(claims.patient === undefined ? {} : { person: claims.patient }) };
   switch (claims.kind) {
     case 'patient':
@@ -136,17 +197,17 @@ export async function resolveCaller(unit: StoreUnit, claims: Claims): Promise<Re
       return ok({ ...base, ...(own ? { self: claims.fhirUser } : {}), person: claims.actsFor });
     }
     case 'professional': {
-      const self = await byIdentifier(unit, 'Practitioner', claims.nationalId);
+      const self = await namedBy(unit, memory, 'Practitioner', claims.nationalId);
       if (self === undefined) return refused('the directory does not know the national identifier');
       if (self !== claims.fhirUser) return refused('fhirUser and the national identifier name different professionals');
-      const structure = await byIdentifier(unit, 'Organization', claims.structure);
+      const structure = await namedBy(unit, memory, 'Organization', claims.structure);
       if (structure === undefined) return refused('the directory does not know the structure');
       return ok({ ...base, self, structure, purpose: claims.purpose, profession: claims.profession });
     }
     case 'feeder':
     case 'insurer': {
       if (claims.structure === undefined) return ok(base);
-      const structure = await byIdentifier(unit, 'Organization', claims.structure);
+      const structure = await namedBy(unit, memory, 'Organization', claims.structure);
       if (structure === undefined) return refused('the directory does not know the structure');
       return ok({ ...base, self: structure, structure });
     }

@@ -1,6 +1,6 @@
 /** O1: what a request did, recorded in the unit that did it. One AuditEvent for each person, refusals too. */
 import { type RuleId, systemGuard } from '../access/decision.ts';
-import { type AuditDraft, auditEvent, auditMarks } from '../audit/event.ts';
+import { type AuditDraft, auditEvent, auditMarks, withoutSecretMark } from '../audit/event.ts';
 import { termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
 import { asObject } from '../fhir/json.ts';
@@ -158,7 +158,8 @@ async function append(work: Work, request: FhirRequest, draft: AuditDraft): Prom
     serverAddress: deps.serverAddress,
   });
   const resource = withServerMeta(event, key, '1', now);
-  const indexed = indexResource(deps.registry, resource, { baseUrl: deps.baseUrl });
+  // The mark of a secret session is for the holder and the operator: it is not searchable, or `_tag` would tell the others.
+  const indexed = indexResource(deps.registry, withoutSecretMark(resource), { baseUrl: deps.baseUrl });
   const marks = auditMarks(resource);
   await work.unit.put({
     key,

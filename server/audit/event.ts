@@ -198,3 +198,12 @@ export function redacted(event: Resource, inSight: (item: string) => boolean): R
   });
   return { ...event, entity };
 }
+
+/** The event without the mark of a secret session, which is shown to the holder and the operator only (contract.md, W8). */
+export function withoutSecretMark(event: Resource): Resource {
+  const tags = asArray(event.meta?.['tag']);
+  const kept = tags.filter((t) => asObject(t)?.['system'] !== SYSTEM.audit);
+  if (kept.length === tags.length) return event;
+  const { tag: _tag, ...meta } = (event.meta ?? {}) as JsonObject;
+  return { ...event, meta: { ...meta, ...(kept.length === 0 ? {} : { tag: kept }) } };
+}

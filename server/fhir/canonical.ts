@@ -57,6 +57,14 @@ export const SYSTEM = {
   identityStatus: 'https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-identity-status',
 } as const;
 
+/** Identifiers that name one entry of the directory each: callers are resolved by them. */
+export const NATIONAL_IDENTIFIERS: readonly string[] = [
+  SYSTEM.practitionerNationalId,
+  SYSTEM.structureNationalId,
+  SYSTEM.rpps,
+  SYSTEM.finess,
+];
+
 /** The systems an INS may carry; its value says nothing without one of them. */
 export const INS_SYSTEMS: readonly string[] = [SYSTEM.insNir, SYSTEM.insNia, SYSTEM.insTest, SYSTEM.insDemo];
 

@@ -246,16 +246,16 @@ function createExchanges(
 
   /** Returns the status that was sent; 499, as proxies write it, when the client did not wait. */
   const finish = async (request: IncomingMessage, response: ServerResponse, exchange: Exchange): Promise<number> => {
-    const sending = {
-      requestId: exchange.requestId,
-      headOnly: request.method === 'HEAD',
-      last: isClosing(),
-    };
     const reply = inFlight > limits.maxInFlight ? BUSY : await guarded(request, exchange);
     if (reply === undefined) {
       response.destroy();
       return 499;
     }
+    const sending = {
+      requestId: exchange.requestId,
+      headOnly: request.method === 'HEAD',
+      last: isClosing(),
+    };
     try {
       const sent = send(response, reply, sending);
       return (typeof sent === 'string' ? sent : await sent) === 'sent' ? reply.status : 499;

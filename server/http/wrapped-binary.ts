@@ -218,7 +218,11 @@ const contentTypeOf = (shell: Buffer): string => {
       throw unprocessableBody(`the element \`${element.slice(0, 64)}\` is not accepted`, 'Binary');
   }
   const contentType = binary['contentType'];
-  if (typeof contentType !== 'string' || parseMediaType(contentType) === undefined)
+  if (
+    typeof contentType !== 'string' ||
+    contentType.trim() !== contentType ||
+    parseMediaType(contentType) === undefined
+  )
     throw unprocessableBody('a Binary has one `contentType`, a media type', 'Binary.contentType');
   return contentType;
 };

@@ -388,7 +388,8 @@ export async function startStage(env: Readonly<Record<string, string>> = {}) {
     let before: string | undefined;
     let refused: string[] = [];
     const look = async (): Promise<void> => {
-      if (before !== undefined && (await picture(of)) !== before) wrong.push(`left a trace: one of ${refused.join(', ')}`);
+      if (before !== undefined && (await picture(of)) !== before)
+        wrong.push(`left a trace: one of ${refused.join(', ')}`);
       before = undefined;
       refused = [];
     };

@@ -219,7 +219,6 @@ describe.skipIf(!serverExists())('writing rights', () => {
             }),
           ),
           422,
-          
         ],
         [
           'T2: a dateTime without offset in the period',

@@ -6,7 +6,15 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { ask, buildDirectory, buildWorld, createIssuers, refOf, type Variant, type World } from '../../examples/world.ts';
+import {
+  ask,
+  buildDirectory,
+  buildWorld,
+  createIssuers,
+  refOf,
+  type Variant,
+  type World,
+} from '../../examples/world.ts';
 import {
   type AuditEvent,
   auditLine,
@@ -43,13 +51,16 @@ type Json = { readonly [name: string]: unknown };
 const member = (body: unknown, path: string): unknown =>
   path.split('.').reduce<unknown>((value, key) => (value as Json | undefined)?.[key], body);
 
-const locationIn = (text: string): string | undefined => /[A-Z][A-Za-z]+\/[A-Za-z0-9.-]+(?=\/_history\/)/.exec(text)?.[0];
+const locationIn = (text: string): string | undefined =>
+  /[A-Z][A-Za-z]+\/[A-Za-z0-9.-]+(?=\/_history\/)/.exec(text)?.[0];
 
 type Entries = readonly { readonly response?: { readonly location?: string } }[];
 
 /** Gives what a named request created the name of the request. */
 function nameCreated(name: string, { headers, text }: Told, names: World['names'], normaliser: Normaliser): void {
-  const bundle = text.startsWith('{"resourceType":"Bundle"') ? (JSON.parse(text) as { readonly entry?: Entries }) : undefined;
+  const bundle = text.startsWith('{"resourceType":"Bundle"')
+    ? (JSON.parse(text) as { readonly entry?: Entries })
+    : undefined;
   const locations = [headers.get('location') ?? '', ...(bundle?.entry ?? []).map((e) => e.response?.location ?? '')];
   const counts = new Map<string, number>();
   for (const ref of locations.map(locationIn)) {
@@ -65,7 +76,7 @@ function nameCreated(name: string, { headers, text }: Told, names: World['names'
 }
 
 /** Everything that `{{…}}` may stand for. */
-function valueOf(story: HttpFile, world: World, told: ReadonlyMap<string, Told>): (name: string) => string {
+function valuesOf(story: HttpFile, world: World, told: ReadonlyMap<string, Told>): (name: string) => string {
   return (name) => {
     const variable = story.variables.get(name);
     if (variable !== undefined) return variable;
@@ -80,8 +91,14 @@ function valueOf(story: HttpFile, world: World, told: ReadonlyMap<string, Told>)
     if (asked === 'id' && world.names.has(first)) return refOf(world.names, first).split('/')[1] ?? '';
     if (answer === undefined) throw new Error(`no request is called \`${first}\``);
     if (asked === 'etag') return answer.headers.get('etag') ?? '';
-    const links = (member(JSON.parse(answer.text), 'link') ?? []) as readonly { readonly relation: string; readonly url: string }[];
-    const value = asked === 'next' ? links.find((l) => l.relation === 'next')?.url : member(JSON.parse(answer.text), path.join('.'));
+    const links = (member(JSON.parse(answer.text), 'link') ?? []) as readonly {
+      readonly relation: string;
+      readonly url: string;
+    }[];
+    const value =
+      asked === 'next'
+        ? links.find((l) => l.relation === 'next')?.url
+        : member(JSON.parse(answer.text), path.join('.'));
     if (typeof value !== 'string') throw new Error(`the answer to \`${first}\` has no \`${path.join('.')}\``);
     return value;
   };
@@ -115,7 +132,7 @@ async function tell(file: string): Promise<string> {
     for (const request of story.requests) {
       now = request.at === undefined ? now + MINUTE : Date.parse(request.at);
       await server.setClock(now);
-      const value = valueOf(story, world, told);
+      const value = valuesOf(story, world, told);
       const sent = substitute(request.url, value);
       const answer = await fetch(sent, {
         method: request.method,
@@ -159,11 +176,11 @@ function write(all: readonly Told[], events: readonly AuditEvent[], normaliser: 
     const body = isJson ? layout(remembered(JSON.parse(normaliser.text(text)), index + 1)) : text;
     const audit = events
       .filter((event) => requestIdOf(event) === headers.get('x-request-id'))
-      .map((event) => normaliser.text(auditLine(event)))
+      .map((event) => auditLine(event, normaliser.text))
       .toSorted();
     return [
       `### ${index + 1}. ${request.title}`,
-      `${request.method} ${normaliser.text(sent).replace(/^\{\{base\}\}/, '')}`,
+      `${request.method} ${normaliser.text(sent).replace(/^\{\{base\}\}/, '') || '/'}`,
       `${status}`,
       ...headerLines(headers).map(normaliser.text),
       ...(body === '' ? [] : ['', body]),

@@ -5,7 +5,15 @@ const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 const WIDTH = 116;
 
 /** Headers that say something about the answer; the usual content type is left out. */
-const HEADERS = ['content-type', 'etag', 'last-modified', 'location', 'allow', 'www-authenticate', 'content-disposition'];
+const HEADERS = [
+  'content-type',
+  'etag',
+  'last-modified',
+  'location',
+  'allow',
+  'www-authenticate',
+  'content-disposition',
+];
 const USUAL = 'application/fhir+json; charset=utf-8';
 
 /** Replaces what differs between two runs by what does not. Numbers what has no name in the order in which it appears. */
@@ -31,9 +39,11 @@ export function createNormaliser(base: string): Normaliser {
         .replace(/_cursor=[\w%.~-]+/g, '_cursor={{cursor}}')
         .replace(/urn:ietf:params:oauth:jti:[0-9a-f-]+/g, 'urn:ietf:params:oauth:jti:{{jti}}')
         .replace(UUID, (id) => {
-          const name = known.get(id) ?? `#${(unnamed += 1)}`;
-          known.set(id, name);
-          return name;
+          const name = known.get(id);
+          if (name !== undefined) return name;
+          unnamed += 1;
+          known.set(id, `#${unnamed}`);
+          return `#${unnamed}`;
         }),
   };
 }
@@ -57,19 +67,22 @@ const flatten = (value: unknown): string => {
   return members.length === 0 ? '{}' : `{ ${members.join(', ')} }`;
 };
 
+type Meta = { readonly versionId?: string; readonly tag?: readonly { readonly code?: string }[] };
+
 /** Leaves out what was written down before, word for word: `"= DocumentReference/letter version 1"`, `"= the outcome of 7"`. */
 export function createMemory(): (value: unknown, step: number) => unknown {
   const seen = new Map<string, string>();
   const remembered = (value: unknown, step: number): unknown => {
     if (Array.isArray(value)) return value.map((item) => remembered(item, step));
     if (typeof value !== 'object' || value === null) return value;
-    const { resourceType, id, meta } = value as Partial<Resource> & { readonly meta?: { readonly versionId?: string } };
+    const { resourceType, id, meta } = value as Partial<Resource> & { readonly meta?: Meta };
     const text = JSON.stringify(value);
     const known = seen.get(text);
     if (known !== undefined) return `= ${known}`;
+    const subset = meta?.tag?.some((tag) => tag.code === 'SUBSETTED') === true ? `, as in ${step}` : '';
     if (resourceType === 'OperationOutcome') seen.set(text, `the outcome of ${step}`);
     else if (resourceType !== undefined && meta?.versionId !== undefined)
-      seen.set(text, `${resourceType}/${String(id)} version ${meta.versionId}`);
+      seen.set(text, `${resourceType}/${String(id)} version ${meta.versionId}${subset}`);
     else return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, remembered(item, step)]));
     return value;
   };
@@ -86,7 +99,11 @@ export const headerLines = (headers: Headers): readonly string[] =>
 // ---- AuditEvents --------------------------------------------------------------------------------------------------
 
 type Coded = { readonly system?: string; readonly code?: string };
-type Who = { readonly reference?: string; readonly identifier?: { readonly value?: string }; readonly display?: string };
+type Who = {
+  readonly reference?: string;
+  readonly identifier?: { readonly value?: string };
+  readonly display?: string;
+};
 type Agent = {
   readonly requestor?: boolean;
   readonly who?: Who;
@@ -114,8 +131,8 @@ export type AuditEvent = Resource & {
 export const requestIdOf = (event: AuditEvent): string | undefined =>
   event.entity?.find((e) => e.type?.code === 'XrequestId')?.what?.identifier?.value;
 
-/** An AuditEvent on one line, with everything that tells one from another. */
-export function auditLine(event: AuditEvent): string {
+/** An AuditEvent on one line, with everything that tells one from another; `called` names what its references name. */
+export function auditLine(event: AuditEvent, called: (text: string) => string): string {
   const agent = event.agent?.find((a) => a.requestor === true);
   const structure = event.agent?.find((a) => a.type?.coding?.some((c) => c.code === 'PPRF'))?.who?.reference;
   const entities = event.entity ?? [];
@@ -128,12 +145,15 @@ export function auditLine(event: AuditEvent): string {
     `${event.action} ${event.subtype?.map((c) => c.code).join()}`,
     `by ${agent?.who?.reference ?? agent?.who?.identifier?.value}`,
     structure === undefined ? '' : `for ${structure}`,
-    agent?.purposeOfUse?.flatMap((p) => p.coding ?? []).map((c) => c.code).join() ?? '',
+    agent?.purposeOfUse
+      ?.flatMap((p) => p.coding ?? [])
+      .map((c) => c.code)
+      .join() ?? '',
     reason === undefined ? '' : `“${reason}”`,
     event.meta?.tag?.some((t) => t.code === 'secret') === true ? 'in secret' : '',
-    `| ${references.toSorted().join(' ') || 'about nobody'}`,
+    `| ${references.map(called).toSorted().join(' ') || 'about nobody'}`,
     query === undefined ? '' : `| ${Buffer.from(query, 'base64').toString('utf8')}`,
     `| ${rules.map((d) => d.valueString).join(' ')}`,
   ];
-  return `audit: ${parts.filter((part) => part !== '').join(' ')}`;
+  return called(`audit: ${parts.filter((part) => part !== '').join(' ')}`);
 }

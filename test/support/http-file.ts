@@ -59,7 +59,15 @@ function parseRequest(block: string): HttpRequest | undefined {
     headers.push([name, value.trim()]);
   }
   const body = code.slice(at).join('\n').trim();
-  return { title, name: directive('name'), at: directive('at'), method, url, headers, body: body === '' ? undefined : body };
+  return {
+    title,
+    name: directive('name'),
+    at: directive('at'),
+    method,
+    url,
+    headers,
+    body: body === '' ? undefined : body,
+  };
 }
 
 const isRemark = (line: string): boolean => /^(#|\/\/|@\w)/.test(line);
@@ -86,8 +94,8 @@ export function parseHttpFile(text: string): HttpFile {
   return { variables, tokens, requests: blocks.map(parseRequest).filter((r) => r !== undefined) };
 }
 
-/** Replaces each `{{name}}` by what `valueOf` says; a value may itself hold some. */
-export function substitute(text: string, valueOf: (name: string) => string, depth = 0): string {
+/** Replaces each `{{name}}` by what `value` says; a value may itself hold some. */
+export function substitute(text: string, value: (name: string) => string, depth = 0): string {
   if (depth > 5) throw new Error('variables that go round in circles');
-  return text.replace(/\{\{([^{}]+)\}\}/g, (_, name: string) => substitute(valueOf(name.trim()), valueOf, depth + 1));
+  return text.replace(/\{\{([^{}]+)\}\}/g, (_, name: string) => substitute(value(name.trim()), value, depth + 1));
 }

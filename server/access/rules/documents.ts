@@ -88,8 +88,9 @@ export const binaryRows: Rows = {
   feeder: (asking) => [grant('D1', part('D1', and(term('_unattached', '1'), uploadedBy(asking))))],
 };
 
-/** A List is as hidden as the most hidden of its documents; a folder without documents follows the gate alone. */
-const allDocumentsVisible = (asking: Asking): Part => part('D1', not(hasHiddenDocument(asking)));
+/** A List is as hidden as the most hidden of its documents; one without documents is shown to nobody. */
+const allDocumentsVisible = (asking: Asking): Part =>
+  part('D1', and(hasVisibleDocument(asking), not(hasHiddenDocument(asking))));
 
 export const listRows: Rows = {
   patient: (asking) => [grant('D1', part('D1', ownSpace(asking)), s1(asking, 'holder'), allDocumentsVisible(asking))],

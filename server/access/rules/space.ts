@@ -106,8 +106,8 @@ export const auditEventRows: Rows = {
     grant('D8', own('D8', asking), s1(asking, 'holderStill'), anyDelegation(asking), notSecret()),
   ],
   professional: (asking) => [
-    grant('D8', notSecret(), ...attendingParts(asking)),
-    grant('D8', notSecret(), treatOnly(asking), ...lightGate(asking), part('D8', self('_agent', asking))),
+    grant('D8', ...attendingParts(asking)),
+    grant('D8', treatOnly(asking), ...lightGate(asking), part('D8', self('_agent', asking))),
   ],
   operator: () => [grant('D8', part('D8', ALL))],
 };

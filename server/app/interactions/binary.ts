@@ -54,7 +54,7 @@ async function* decidedChunks(work: Work, key: Key): AsyncGenerator<Uint8Array> 
   for (let index = 0; ; index += 1) {
     const chunk = await deps.store.unit(async (unit) => {
       const now = deps.clock.now();
-      const resolved = await resolveCaller(unit, caller.claims);
+      const resolved = await resolveCaller(unit, caller.claims, deps.directory);
       if (!resolved.ok || now >= caller.claims.expiresAt) return undefined;
       const access = createAccess(accessOptions(deps, resolved.value, now));
       const guard = access.guard('Binary', 'r');

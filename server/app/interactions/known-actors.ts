@@ -262,16 +262,18 @@ async function actorsFrom(work: Work, mentions: readonly Mention[]): Promise<rea
   ];
 }
 
-/**
- * The actors known to whoever asks: about one item, or (without one) about the whole space. `items`: the items whose authors count.
- * Deterministic: by kind, name, then reference.
- */
-export async function knownActors(
-  work: Work,
-  person: Ref,
-  { item, items }: { readonly item: Version | undefined; readonly items: readonly Version[] },
-): Promise<Known> {
-  const mentions: Mention[] = items.flatMap(ofFiling);
+export type Concerned = {
+  /** The item asked about; absent, the whole space. */
+  readonly item: Version | undefined;
+  /** The items whose authors count. */
+  readonly items: readonly Version[];
+  /** Consents that are not written yet. */
+  readonly drafts: readonly JsonObject[];
+};
+
+/** The actors known to whoever asks. Deterministic: by kind, name, then reference. */
+export async function knownActors(work: Work, person: Ref, { item, items, drafts }: Concerned): Promise<Known> {
+  const mentions: Mention[] = [...items.flatMap(ofFiling), ...drafts.flatMap(ofConsent)];
   const about = term('_owner', person);
   const sources: readonly (readonly [
     type: string,

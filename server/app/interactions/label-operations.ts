@@ -12,7 +12,7 @@ import type { Version } from '../../ports/store.ts';
 import { type Answer, versionAnswer } from '../answer.ts';
 import type { FhirRequest } from '../request.ts';
 import { changeLabels, exempted, mayChange } from '../types/label-rights.ts';
-import { labelsOf, withLabels } from '../types/labels.ts';
+import { labelsNow, withLabels } from '../types/labels.ts';
 import { delegationNames } from '../types/related-person.ts';
 import { itemHolds, parsed, refile, save, seen, type Work } from '../work.ts';
 import { inScope } from './read.ts';
@@ -92,7 +92,8 @@ export async function relabel(work: Work, item: Version, { label, set, stated }:
   }
   work.traces.push({ owner: item.owner, item: `${key.type}/${key.id}` });
   const resource = parsed(item);
-  const before = labelsOf(resource);
+  // A label whose time is over counts no more; the version that a change makes leaves it out.
+  const before = labelsNow(resource, item.filing, work.now);
   const after = new Set(before);
   if (set) after.add(label);
   else after.delete(label);

@@ -1,6 +1,6 @@
 /** https://hl7.org/fhir/R4/http.html#read, #vread, #history: one resource by its id. */
 import { systemGuard } from '../../access/decision.ts';
-import { itemsOf, redacted } from '../../audit/event.ts';
+import { itemsOf, redacted, withoutSecretMark } from '../../audit/event.ts';
 import { fail, ok, type Result } from '../../fhir/result.ts';
 import type { Key } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
@@ -31,7 +31,8 @@ export async function bodyFor(work: Work, version: Version): Promise<string> {
     if (!work.deps.declarations.has(key.type)) continue;
     if (await work.unit.test(key, work.access.sight(key.type), ALL)) inSight.add(item);
   }
-  return JSON.stringify(redacted(event, (item) => inSight.has(item)));
+  const shown = redacted(event, (item) => inSight.has(item));
+  return JSON.stringify(work.caller.kind === 'professional' ? withoutSecretMark(shown) : shown);
 }
 
 const trace = (work: Work, version: Version): void => {

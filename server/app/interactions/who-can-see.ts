@@ -6,7 +6,7 @@ import { asText, referenceOf } from '../../fhir/json.ts';
 import { fail, ok, type Result } from '../../fhir/result.ts';
 import type { Key, Ref } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
-import { ALL } from '../../query/predicate.ts';
+import { ALL, type Predicate } from '../../query/predicate.ts';
 import type { Answer } from '../answer.ts';
 import type { FhirRequest } from '../request.ts';
 import { documentsNamed } from '../types/document.ts';
@@ -49,20 +49,20 @@ export type Verdict = {
   readonly told: readonly ReasonKey[];
 };
 
+/** What is asked about: an item of a person, and the documents that it is as hidden as (of a Binary, a List, a Provenance). */
+export type Asked = { readonly key: Key; readonly person: Ref; readonly documents: readonly string[] };
+
 /** What the engine answers somebody about one item now, and why. */
-export async function verdictOn(work: Work, item: Version, supposed: Supposed): Promise<Verdict> {
-  const person = item.owner ?? ('Patient/' as Ref);
+export async function verdictOn(work: Work, { key, person, documents }: Asked, supposed: Supposed): Promise<Verdict> {
   const access = accessAs(work, supposed, { person, at: work.now });
-  const key: Key = { type: item.type, id: item.id };
-  const permit = await work.unit.test(key, access.visible(item.type), ALL);
+  const permit = await work.unit.test(key, access.visible(key.type), ALL);
   const content =
-    permit && item.type === 'DocumentReference'
+    permit && key.type === 'DocumentReference'
       ? await work.unit.test(key, access.asking.follow('DocumentReference', 'with-content'), ALL)
       : undefined;
-  const { rules, told } = await reasonsOn(work, item, access);
-  if (permit || FOLLOWING[item.type] === undefined || !rules.includes('D1')) return { permit, content, rules, told };
-  // A Binary, a List and a Provenance are as hidden as their documents: the reasons are those of the documents.
-  const followed = await documentReasons(work, item, access);
+  const { rules, told } = await reasonsOn(work, key, access);
+  if (permit || documents.length === 0) return { permit, content, rules, told };
+  const followed = await documentReasons(work, documents, access);
   return {
     permit,
     content,
@@ -73,11 +73,10 @@ export async function verdictOn(work: Work, item: Version, supposed: Supposed): 
 
 type Why = { readonly rules: Reasons['rules']; readonly told: readonly ReasonKey[] };
 
-async function reasonsOn(work: Work, item: Version, access: Access): Promise<Why> {
-  const holds = (where: Parameters<typeof itemHolds>[2]) => itemHolds(work, { type: item.type, id: item.id }, where);
-  const votes = access.decision(item.type, 'r').votes;
-  const reasons = reasonsOf(await judge(votes, holds));
-  const told = await tellingReasons(reasons, { asking: access.asking, type: item.type, holds });
+async function reasonsOn(work: Work, key: Key, access: Access): Promise<Why> {
+  const holds = (where: Predicate) => itemHolds(work, key, where);
+  const reasons = reasonsOf(await judge(access.decision(key.type, 'r').votes, holds));
+  const told = await tellingReasons(reasons, { asking: access.asking, type: key.type, holds });
   return { rules: reasons.rules, told };
 }
 
@@ -88,16 +87,16 @@ const FOLLOWING: Readonly<Record<string, (item: Version) => readonly string[]>> 
   Provenance: (item) => documentsNamed(parsed(item)),
 };
 
-async function documentReasons(work: Work, item: Version, access: Access): Promise<Why> {
+async function documentReasons(work: Work, documents: readonly string[], access: Access): Promise<Why> {
   const content = access.asking.follow('DocumentReference', 'with-content');
   const rules = new Set<string>();
   const told = new Set<ReasonKey>();
-  for (const ref of FOLLOWING[item.type]?.(item) ?? []) {
+  for (const ref of documents) {
     const key = keyOf(ref);
     // The documents of an item that the caller sees are documents that the caller sees.
     const document = await work.unit.read(key, work.access.visible(key.type));
     if (document === undefined || (await work.unit.test(key, content, ALL))) continue;
-    const why = await reasonsOn(work, document, access);
+    const why = await reasonsOn(work, key, access);
     for (const rule of why.rules) rules.add(rule);
     for (const reason of why.told) told.add(reason);
   }
@@ -123,7 +122,7 @@ export function verdictParts(
 type Judged = { readonly way: Way; readonly verdict: Verdict };
 
 /** The verdicts of an actor, together where professions of a structure have the same. */
-async function actorParameters(work: Work, item: Version, actor: Actor): Promise<readonly Parameter[]> {
+async function actorParameters(work: Work, item: Asked, actor: Actor): Promise<readonly Parameter[]> {
   const voice = voiceOf(work);
   const byProfession = new Map<string, Judged[]>();
   for (const way of waysOf(work, actor)) {
@@ -151,8 +150,7 @@ async function actorParameters(work: Work, item: Version, actor: Actor): Promise
 }
 
 /** The software of the structure that filed the item: it may correct what it fed, so it sees the description (D1a, D6). */
-async function softwareParameters(work: Work, item: Version): Promise<readonly Parameter[]> {
-  const structure = item.filing.authorStructure;
+async function softwareParameters(work: Work, item: Asked, structure: Ref | undefined): Promise<readonly Parameter[]> {
   if (structure === undefined) return [];
   const verdict = await verdictOn(work, item, { kind: 'feeder', structure });
   if (!verdict.permit) return [];
@@ -190,10 +188,18 @@ export async function whoCanSee(work: Work, request: FhirRequest, key: Key): Pro
   if (!item.ok) return item;
   const person = item.value.owner;
   if (person === undefined) return fail({ code: 'not-found' });
-  const { actors, leftOut } = await knownActors(work, person, { item: item.value, items: [item.value] });
+  const { actors, leftOut } = await knownActors(work, person, {
+    item: item.value,
+    items: [item.value],
+    drafts: [],
+  });
   const parameters: Parameter[] = [reference('item', `${key.type}/${key.id}`, titleOf(item.value))];
-  for (const actor of actors) parameters.push(...(await actorParameters(work, item.value, actor)));
-  parameters.push(...(await softwareParameters(work, item.value)), ...codes('leftOut', leftOut));
+  const asked = { key, person, documents: FOLLOWING[key.type]?.(item.value) ?? [] };
+  for (const actor of actors) parameters.push(...(await actorParameters(work, asked, actor)));
+  parameters.push(
+    ...(await softwareParameters(work, asked, item.value.filing.authorStructure)),
+    ...codes('leftOut', leftOut),
+  );
   return ok({ status: 200, body: parametersText(parameters) });
 }
 

@@ -2,7 +2,7 @@
 import { systemGuard } from '../../access/decision.ts';
 import { HIDDEN_FROM_REPRESENTATIVES } from '../../access/rules/labels.ts';
 import { appointmentRows, callerName } from '../../access/rules/space.ts';
-import { asArray, asObject, referenceOf } from '../../fhir/json.ts';
+import { asArray, asObject, referenceOf, sameJson } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Ref, Resource } from '../../fhir/types.ts';
 import type { Filing } from '../../ports/store.ts';
@@ -125,6 +125,9 @@ async function update(work: Work, change: Change, appointment: Resource): Promis
   if (!person.ok) return person;
   if (person.value !== owner)
     return unprocessable('the person whom this is about cannot change', 'Appointment.participant', 'W10');
+  if (!sameJson(change.current['identifier'], appointment['identifier'])) {
+    return unprocessable('identifiers cannot be changed', 'Appointment.identifier', 'W10');
+  }
   const allowed = await mayWrite(work, owner, appointment);
   if (!allowed.ok) return allowed;
   if (!sameLabels(labelsOf(change.current), labelsOf(appointment))) {

@@ -4,7 +4,7 @@ import { careTeamMembers, careTeamStructure, denied } from '../../access/space.t
 import { asArray, asObject, referenceOf, sameJson } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Ref, Resource } from '../../fhir/types.ts';
-import { owner } from '../../query/predicate.ts';
+import { NONE, or, owner } from '../../query/predicate.ts';
 import type { Accepted, Change, TypeDeclaration } from '../declaration.ts';
 import { filedBy, holds, keyOf, seen, type Work } from '../work.ts';
 import { aboutPerson, conflict, filingMarks, forbidden, patientRef, unresolved } from './filing.ts';
@@ -35,9 +35,21 @@ async function checkShape(work: Work, team: Resource): Promise<Result<string>> {
   return ok(structure);
 }
 
-/** A7: no care team of, and no new member for, a structure against which a block stands, whoever asks. */
-const blockStands = (work: Work, person: Ref, structure: string): Promise<boolean> =>
-  holds(work, person, owner(denied('organization-access', [structure], work.now)));
+/**
+ * A7: no care team of, and no new member for, a structure against which a block stands, whoever asks. Membership is a ground of A3, so
+ * that making a blocked professional a member would authorise them.
+ */
+const blockStands = (work: Work, person: Ref, structure: string, members: readonly string[]): Promise<boolean> =>
+  holds(
+    work,
+    person,
+    owner(
+      or(
+        denied('organization-access', [structure], work.now),
+        members.length === 0 ? NONE : denied('professional-access', members, work.now),
+      ),
+    ),
+  );
 
 async function create(work: Work, team: Resource): Promise<Result<Accepted>> {
   const { caller } = work;
@@ -54,7 +66,7 @@ async function create(work: Work, team: Resource): Promise<Result<Accepted>> {
   if (caller.kind === 'feeder' && structure.value !== caller.structure) {
     return forbidden('W16', 'a feeder writes the care teams of its own structure');
   }
-  if (await blockStands(work, person.value, structure.value)) return conflict('a block stands', 'A7');
+  if (await blockStands(work, person.value, structure.value, membersOf(team))) return conflict('a block stands', 'A7');
   return ok({ resource: team, owner: person.value, filing: filedBy(work) });
 }
 
@@ -72,6 +84,9 @@ async function update(work: Work, change: Change, team: Resource): Promise<Resul
   const accepted = { resource: team, owner: person, filing: change.before.filing };
   if (patientRef(team['subject']) !== person || careTeamStructure(team) !== careTeamStructure(change.current)) {
     return unprocessable('the person and the structure of a care team cannot change', 'CareTeam.subject', 'W10');
+  }
+  if (!sameJson(team['identifier'], change.current['identifier'])) {
+    return unprocessable('identifiers cannot be changed', 'CareTeam.identifier', 'W10');
   }
   if (await decidesFor(work, person)) {
     const state = await stateAllows(work, person, 'holder');
@@ -96,10 +111,11 @@ async function update(work: Work, change: Change, team: Resource): Promise<Resul
   const structure = await checkShape(work, team);
   if (!structure.ok) return structure;
   const known = new Set(membersOf(change.current));
-  const adds =
-    membersOf(team).some((m) => !known.has(m)) ||
-    (change.current['status'] !== 'active' && team['status'] === 'active');
-  if (adds && (await blockStands(work, person, structure.value))) return conflict('a block stands', 'A7');
+  const revived = change.current['status'] !== 'active' && team['status'] === 'active';
+  const added = revived ? membersOf(team) : membersOf(team).filter((m) => !known.has(m));
+  if ((revived || added.length > 0) && (await blockStands(work, person, structure.value, added))) {
+    return conflict('a block stands', 'A7');
+  }
   return ok(accepted);
 }
 

@@ -108,7 +108,7 @@ async function holderWrites(
   if (found === undefined || found.deleted) return unresolved(recipient, 'Communication.recipient');
   const kind = key.type === 'Organization' ? 'organization-access' : 'professional-access';
   if (!(await holds(work, person, owner(not(denied(kind, [recipient], work.now))))))
-    return forbidden('A2', 'a block stands');
+    return forbidden('W11', 'a block stands');
   if (thread !== undefined) return ok(undefined);
   if (key.type === 'Organization') {
     const pharmacy = allCodings(parsed(found)['type']).some((c) => c.code === 'SA33' && c.system === SYSTEM.sector);

@@ -76,6 +76,14 @@ const HOLDERS_KINDS: readonly ConsentKind[] = [
   'delegation',
 ];
 
+/** The extensions that contract.md lists, by kind; any other is refused. */
+const EXTENSIONS: Readonly<Partial<Record<ConsentKind, readonly string[]>>> = {
+  'space-existence': [EXTENSION.spaceState],
+  'professional-access': [EXTENSION.declared, EXTENSION.atHoldersRequest],
+  'organization-access': [EXTENSION.declared],
+  delegation: [EXTENSION.delegationKind, EXTENSION.delegatedRight],
+};
+
 const PERMITTED_STATES: readonly string[] = ['open', 'active', 'legacy-dmp', 'suspended'];
 const BLOCKING: readonly ConsentKind[] = ['professional-access', 'organization-access'];
 
@@ -137,6 +145,9 @@ function checkExtensions(
   reading: ConsentReading,
 ): Result<{ readonly kind: ConsentKind; readonly reading: ConsentReading }> {
   const at = 'Consent.extension';
+  const listed = EXTENSIONS[kind] ?? [];
+  const foreign = asArray(consent['extension']).some((e) => !listed.includes(asText(asObject(e)?.['url']) ?? ''));
+  if (foreign) return bad('an extension of this kind only has a meaning here', at, 'A0');
   if (kind === 'space-existence') {
     const state = reading.state;
     if (state === undefined || !(SPACE_STATES as readonly string[]).includes(state)) {
@@ -288,17 +299,19 @@ async function professionalMayWrite(work: Work, checked: Checked, before: Resour
   const ends = before !== undefined && onlyEnds(before, resource);
   const [actor] = reading.actors;
   if (kind === 'attending-physician') {
-    return ends && actor === caller.self
+    return ends && actor === caller.self && (await isAttending(work, person))
       ? ok(undefined)
       : forbidden('W15', 'an attending physician may end their own status');
   }
   if (kind !== 'professional-access' && kind !== 'organization-access')
     return forbidden('W9', 'this kind is not written by a professional');
+  if (!(await mayConsultHere(work))) return forbidden('A1', 'this profession does not consult');
   const themselves = kind === 'professional-access' ? actor === caller.self : actor === caller.structure;
+  if (themselves && !(await mayConsultHere(work))) return forbidden('A1', 'this profession does not consult');
   if (ends) {
-    return themselves && reading.effect === 'permit'
+    return themselves && reading.effect === 'permit' && reading.lo <= work.now && work.now < reading.hi
       ? ok(undefined)
-      : forbidden('W9', 'a professional ends permits that name themselves or their structure');
+      : forbidden('W9', 'a professional ends permits in force that name themselves or their structure');
   }
   if (reading.effect === 'deny') {
     if (kind !== 'professional-access' || themselves || !(await isAttending(work, person))) {
@@ -309,7 +322,6 @@ async function professionalMayWrite(work: Work, checked: Checked, before: Resour
       : unprocessable('a block for the holder states `at-holders-request`', 'Consent.extension', 'W9');
   }
   if (!themselves) return forbidden('W9', 'a professional declares an authorisation for themselves or their structure');
-  if (!(await mayConsultHere(work))) return forbidden('A1', 'this profession does not consult');
   return isTrue(resource, EXTENSION.declared)
     ? ok(undefined)
     : unprocessable('a professional states that the person agreed: `declared`', 'Consent.extension', 'W9');

@@ -1,7 +1,7 @@
 /** D10, W14: the directory. Written by the operator only; taken out of service by `active` false, never deleted. */
 import { systemGuard } from '../../access/decision.ts';
 import { directoryRows } from '../../access/rules/space.ts';
-import { EXTENSION, SYSTEM } from '../../fhir/canonical.ts';
+import { EXTENSION, NATIONAL_IDENTIFIERS } from '../../fhir/canonical.ts';
 import { asArray, asObject, asText, extensionOf } from '../../fhir/json.ts';
 import { ok, type Result } from '../../fhir/result.ts';
 import { systemAndCode } from '../../fhir/search-value.ts';
@@ -13,20 +13,12 @@ import { filedBy, type Work } from '../work.ts';
 import { conflict, forbidden } from './filing.ts';
 import { refuseLabels } from './labels.ts';
 
-/** Identifiers under which callers are resolved. */
-const NATIONAL: readonly string[] = [
-  SYSTEM.practitionerNationalId,
-  SYSTEM.structureNationalId,
-  SYSTEM.rpps,
-  SYSTEM.finess,
-];
-
 /** National identifiers name one entry each: callers are resolved by them. */
 async function identifiersFree(work: Work, resource: Resource, id: string | undefined): Promise<Result<void>> {
   const claimed = asArray(resource['identifier'])
     .map(asObject)
     .map((i) => ({ system: asText(i?.['system']), value: asText(i?.['value']) }))
-    .filter((i) => i.system !== undefined && i.value !== undefined && NATIONAL.includes(i.system));
+    .filter((i) => i.system !== undefined && i.value !== undefined && NATIONAL_IDENTIFIERS.includes(i.system));
   if (claimed.length === 0) return ok(undefined);
   const type = resource.resourceType;
   const page = await work.unit.search(
@@ -46,6 +38,9 @@ async function identifiersFree(work: Work, resource: Resource, id: string | unde
 
 const write = async (work: Work, resource: Resource, id: string | undefined): Promise<Result<Accepted>> => {
   if (work.caller.kind !== 'operator') return forbidden('W14', 'the directory is written by the operator');
+  if (work.caller.person !== undefined) {
+    return forbidden('C6', 'this token is limited to one person: the directory is read only');
+  }
   const labelled = refuseLabels(resource);
   if (!labelled.ok) return labelled;
   const free = await identifiersFree(work, resource, id);

@@ -5,7 +5,7 @@ import { contentRows, documentRows } from '../../access/rules/documents.ts';
 import { HIDDEN_FROM_PATIENT, HIDDEN_FROM_REPRESENTATIVES } from '../../access/rules/labels.ts';
 import { denied } from '../../access/space.ts';
 import { asArray, asObject, asText, codingsOf, referenceOf, sameJson } from '../../fhir/json.ts';
-import { ok, type Result, unprocessable } from '../../fhir/result.ts';
+import { fail, ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Ref, Resource } from '../../fhir/types.ts';
 import type { Filing, Version } from '../../ports/store.ts';
 import { or, owner, term } from '../../query/predicate.ts';
@@ -150,7 +150,7 @@ async function replacedBy(work: Work, document: Resource, person: Ref): Promise<
   if (targets.length > 1 || target === undefined) return unprocessable('a document replaces one document', at, 'W3');
   const found = keyOf(target).type === 'DocumentReference' ? await seen(work, keyOf(target)) : undefined;
   if (found === undefined) return notFound();
-  if (found.deleted) return conflict('the document to replace is deleted', 'W3');
+  if (found.deleted) return fail({ code: 'gone' });
   if (found.owner !== person) return unprocessable('a document replaces one of the same person', at, 'W3');
   const allowed = await mayCorrect(work, found);
   if (!allowed.ok) return allowed;
@@ -177,14 +177,18 @@ export async function mayCorrect(work: Work, item: Version): Promise<Result<void
   return item.filing.side === 'holder' && (await isAttending(work, person)) ? ok(undefined) : refused;
 }
 
+const checkDepositType = (document: Resource): Result<void> =>
+  DEPOSIT_TYPE.test(typeCode(document))
+    ? ok(undefined)
+    : unprocessable(
+        'a holder deposits documents of the patient types, directives and vaccination records',
+        'DocumentReference.type',
+        'W2',
+      );
+
 async function checkDeposit(work: Work, document: Resource, binaries: readonly Version[]): Promise<Result<void>> {
-  if (!DEPOSIT_TYPE.test(typeCode(document))) {
-    return unprocessable(
-      'a holder deposits documents of the patient types, directives and vaccination records',
-      'DocumentReference.type',
-      'W2',
-    );
-  }
+  const type = checkDepositType(document);
+  if (!type.ok) return type;
   if (binaries.length === 0) return unprocessable('a deposit has its content', 'DocumentReference.content', 'W2');
   for (const binary of binaries) {
     const contentType = asText(parsed(binary)['contentType'])?.split(';')[0]?.trim().toLowerCase() ?? '';
@@ -283,8 +287,13 @@ async function update(work: Work, change: Change, document: Resource): Promise<R
   if (fixed !== undefined) {
     return unprocessable(`\`${fixed}\` cannot be changed; replace the document`, `DocumentReference.${fixed}`, 'W10');
   }
-  if (document['status'] === 'entered-in-error') {
-    return unprocessable('a document is deleted, not entered in error', 'DocumentReference.status', 'W3');
+  // "Superseded" comes from a replacement alone, so that the latest version is known; "in error" is a deletion.
+  if (document['status'] !== change.current['status']) {
+    return unprocessable('a document is replaced or deleted; its status says so', 'DocumentReference.status', 'W3');
+  }
+  if (change.before.filing.side === 'holder') {
+    const type = checkDepositType(document);
+    if (!type.ok) return type;
   }
   const relabelled = !sameLabels(labelsOf(change.current), labelsOf(document));
   const rest = (r: Resource) => ({ ...r, securityLabel: null, meta: null, text: null });

@@ -21,12 +21,26 @@ const isQualified = (patient: JsonObject): boolean =>
     .map((e) => asCoding(extensionOf(e, 'identityStatus')?.['valueCoding']))
     .some((c) => QUALIFIED.some(([system, code]) => c.system === system && c.code === code));
 
-/** The INS of a Patient as `system|value`; an INS without its system is none. The 15 characters with key and the 13 without are one INS. */
-const insOf = (patient: JsonObject): readonly string[] =>
+type Ins = { readonly system: string; readonly value: string };
+
+/** The INS of a Patient; an INS without its system is none. */
+const insOf = (patient: JsonObject): readonly Ins[] =>
   asArray(patient['identifier'])
     .map(asObject)
     .filter((i) => i?.['use'] !== 'old' && INS_SYSTEMS.includes(asText(i?.['system']) ?? ''))
-    .map((i) => `${asText(i?.['system'])}|${(asText(i?.['value']) ?? '').replace(/\s/g, '').slice(0, 13)}`);
+    .map((i) => ({ system: asText(i?.['system']) ?? '', value: (asText(i?.['value']) ?? '').replace(/\s/g, '') }));
+
+/** Characters of an INS without its key, and with it. */
+const BARE = 13;
+const KEYED = 15;
+
+/** The 13 characters without the key name the same INS as the 15 with it; two keys that differ do not. */
+function sameIns(a: Ins, b: Ins): boolean {
+  if (a.system !== b.system || a.value === '') return false;
+  if (a.value === b.value) return true;
+  const [short, long] = a.value.length < b.value.length ? [a.value, b.value] : [b.value, a.value];
+  return short.length === BARE && long.length === KEYED && long.startsWith(short);
+}
 
 type Traits = {
   readonly family: string;
@@ -76,7 +90,7 @@ export async function sameIdentity(work: Work, document: Resource, person: Ref):
   // One sentence for everything that is wrong about the person: a feeder probes no register of traits.
   const matching =
     isQualified(known) &&
-    insOf(declared).some((ins) => insOf(known).includes(ins)) &&
+    insOf(declared).some((ins) => insOf(known).some((own) => sameIns(ins, own))) &&
     differing(traitsOf(declared), traitsOf(known)).length === 0;
   return matching
     ? ok(undefined)

@@ -7,7 +7,7 @@ import {
 } from '../../access/rules/labels.ts';
 import { denied } from '../../access/space.ts';
 import { addCalendarMonth } from '../../fhir/interval.ts';
-import { ok, type Result, unprocessable } from '../../fhir/result.ts';
+import { ok, type Result } from '../../fhir/result.ts';
 import type { Ref } from '../../fhir/types.ts';
 import type { Filing, Version } from '../../ports/store.ts';
 import { owner } from '../../query/predicate.ts';
@@ -40,11 +40,7 @@ const RIGHTS: Readonly<Record<VisibilityLabel, { readonly set: Right; readonly l
       if (!(await passesGateInTreat(work, person))) return forbidden('W4', 'masking needs the gate');
       return atHoldersRequest === true
         ? ok(undefined)
-        : unprocessable(
-            "a professional masks at the holder's request, and says so: `atHoldersRequest`",
-            'Parameters',
-            'W4',
-          );
+        : forbidden('W4', "a professional masks at the holder's request, and says so: `atHoldersRequest`");
     },
     lift: async (work, item) => {
       const person = item.owner ?? ('Patient/' as Ref);

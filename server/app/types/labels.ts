@@ -4,7 +4,7 @@ import { SYSTEM } from '../../fhir/canonical.ts';
 import { addCalendarMonth, FOREVER, NEVER_BEFORE } from '../../fhir/interval.ts';
 import { asArray, asCoding, asObject, type Coding, codingsOf } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
-import type { Json, JsonObject, Resource } from '../../fhir/types.ts';
+import type { Instant, Json, JsonObject, Resource } from '../../fhir/types.ts';
 import type { Filing } from '../../ports/store.ts';
 import type { Marks } from '../declaration.ts';
 
@@ -26,6 +26,14 @@ export const labelsOf = (resource: JsonObject): Labels =>
       .filter((c) => c.system === SYSTEM.visibility)
       .map((c) => c.code)
       .filter(isVisibility),
+  );
+
+/** The labels that count now: L2 ends by itself a month after filing (L2, W7). */
+export const labelsNow = (resource: JsonObject, filing: Filing, now: Instant): Labels =>
+  new Set(
+    [...labelsOf(resource)].filter(
+      (l) => l !== HIDDEN_FROM_PATIENT || filing.filedAt === undefined || now < addCalendarMonth(filing.filedAt),
+    ),
   );
 
 /** Systems under which a label or a confidentiality could be smuggled. */

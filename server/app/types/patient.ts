@@ -43,14 +43,17 @@ async function update(work: Work, change: Change, resource: Resource): Promise<R
   if (!labelled.ok) return labelled;
   const accepted = { resource, owner: person, filing: change.before.filing };
   const changed = changedElements(change.current, resource);
-  const only = (allowed: readonly string[]): Result<Accepted> => {
-    const foreign = changed.find((name) => !allowed.includes(name.replace(/^_/, '')));
-    return foreign === undefined ? ok(accepted) : forbidden('W13', `\`${foreign}\` is not this caller's to change`);
-  };
+  const unless = (foreign: string | undefined): Result<Accepted> =>
+    foreign === undefined ? ok(accepted) : forbidden('W13', `\`${foreign}\` is not this caller's to change`);
+  const only = (allowed: readonly string[]): Result<Accepted> =>
+    unless(changed.find((name) => !allowed.includes(name.replace(/^_/, ''))));
+  const identifiers = (r: Resource, ins: boolean) => asArray(r['identifier']).filter((i) => isIns(i) === ins);
   switch (work.caller.kind) {
     case 'insurer': {
       const free = await insFree(work, resource, change.before.id);
-      return free.ok ? ok(accepted) : free;
+      if (!free.ok) return free;
+      if (!sameJson(identifiers(change.current, false), identifiers(resource, false))) return unless('identifier');
+      return unless(changed.find((name) => HOLDER_ELEMENTS.includes(name.replace(/^_/, ''))));
     }
     case 'patient':
     case 'representative': {
@@ -62,8 +65,9 @@ async function update(work: Work, change: Change, resource: Resource): Promise<R
       const state = await stateAllows(work, person, 'professional');
       if (!state.ok) return state;
       if (!(await notBlockedHere(work, person))) return forbidden('A2', 'the structure is blocked');
-      const own = (r: Resource) => asArray(r['identifier']).filter((i) => isIns(i));
-      if (!sameJson(own(change.current), own(resource))) return forbidden('W13', 'a feeder never changes the INS');
+      if (!sameJson(identifiers(change.current, true), identifiers(resource, true))) {
+        return forbidden('W13', 'a feeder never changes the INS');
+      }
       return only(FEEDER_ELEMENTS);
     }
     default: {
@@ -80,6 +84,9 @@ export const patient: TypeDeclaration = {
   writes: {
     create: async (work, resource, id) => {
       if (work.caller.kind !== 'insurer') return forbidden('W13', 'the insurer registers persons');
+      if (work.caller.person !== undefined) {
+        return forbidden('C6', 'this token is limited to one person, who is registered already');
+      }
       const labelled = refuseLabels(resource);
       if (!labelled.ok) return labelled;
       const free = await insFree(work, resource, undefined);

@@ -3,14 +3,14 @@
 import { systemGuard } from '../../access/decision.ts';
 import { relatedPersonRows } from '../../access/rules/documents.ts';
 import { HIDDEN_FROM_PATIENT, HIDDEN_FROM_REPRESENTATIVES } from '../../access/rules/labels.ts';
-import { fact } from '../../access/space.ts';
-import { ageInYears, NEVER_BEFORE } from '../../fhir/interval.ts';
-import { asText } from '../../fhir/json.ts';
+import { ageInYears } from '../../fhir/interval.ts';
+import { asText, sameJson } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Ref, Resource } from '../../fhir/types.ts';
-import { and, owner, range, term } from '../../query/predicate.ts';
+import type { Version } from '../../ports/store.ts';
+import { and, term } from '../../query/predicate.ts';
 import type { Accepted, Change, TypeDeclaration } from '../declaration.ts';
-import { allOf, filedBy, holds, keyOf, parsed, save, type Work } from '../work.ts';
+import { allOf, filedBy, keyOf, parsed, save, type Work } from '../work.ts';
 import { aboutPerson, filingMarks, forbidden, merge, patientRef } from './filing.ts';
 import { checkLabels, labelMarks, labelsOf, sameLabels, withLabels } from './labels.ts';
 import { decidesFor, stateAllows } from './writing.ts';
@@ -34,20 +34,18 @@ async function mayWrite(work: Work, person: Ref): Promise<Result<void>> {
   return stateAllows(work, person, 'holder');
 }
 
-/** A delegation that names this RelatedPerson stands, at any time. */
-const namedByDelegation = (work: Work, person: Ref, id: string): Promise<boolean> =>
-  holds(
+/** The delegations that name this RelatedPerson and are not ended, whatever their period and whether the RelatedPerson is in service. */
+const delegationsTo = (work: Work, person: Ref, id: string): Promise<readonly Version[]> =>
+  allOf(
     work,
+    'Consent',
     person,
-    owner({
-      op: 'or',
-      of: ['legal', 'caregiver'].map((kind) =>
-        range(fact('delegation', kind, `RelatedPerson/${id}`), { lo: ['>=', NEVER_BEFORE] }),
-      ),
-    }),
+    and(term('_kind', 'delegation'), term('_actor', `RelatedPerson/${id}`), term('_active', '1')),
   );
 
-export const delegationNames = namedByDelegation;
+/** Whether a delegation names this RelatedPerson: labels are refused on it then (contract.md "Consents"). */
+export const delegationNames = async (work: Work, person: Ref, id: string): Promise<boolean> =>
+  (await delegationsTo(work, person, id)).length > 0;
 
 async function update(work: Work, change: Change, resource: Resource): Promise<Result<Accepted>> {
   const person = change.before.owner ?? ('Patient/' as Ref);
@@ -55,6 +53,9 @@ async function update(work: Work, change: Change, resource: Resource): Promise<R
   if (!allowed.ok) return allowed;
   if (patientRef(resource['patient']) !== person) {
     return unprocessable('the person whom this is about cannot change', 'RelatedPerson.patient', 'W10');
+  }
+  if (!sameJson(change.current['identifier'], resource['identifier'])) {
+    return unprocessable('identifiers cannot be changed', 'RelatedPerson.identifier', 'W10');
   }
   if (!sameLabels(labelsOf(change.current), labelsOf(resource))) {
     return unprocessable('labels change by the operations only', 'RelatedPerson.meta.security', 'W10');
@@ -64,8 +65,7 @@ async function update(work: Work, change: Change, resource: Resource): Promise<R
 
 /** contract.md: deleting a RelatedPerson ends its delegations. */
 async function endDelegations(work: Work, person: Ref, id: string): Promise<void> {
-  const named = and(term('_kind', 'delegation'), term('_actor', `RelatedPerson/${id}`), term('_active', '1'));
-  for (const consent of await allOf(work, 'Consent', person, named)) {
+  for (const consent of await delegationsTo(work, person, id)) {
     await save(work, {
       key: { type: 'Consent', id: consent.id },
       before: consent,
@@ -91,6 +91,16 @@ export const relatedPerson: TypeDeclaration = {
       const set = new Set(labelsOf(resource));
       if (set.has(HIDDEN_FROM_PATIENT)) {
         return unprocessable('a professional alone hides an item from the holder', 'RelatedPerson.meta.security', 'W6');
+      }
+      if (set.size > 0 && work.caller.kind === 'insurer') {
+        return unprocessable("the insurer sets no label: they are the holder's", 'RelatedPerson.meta.security', 'W4');
+      }
+      if (set.has(HIDDEN_FROM_REPRESENTATIVES) && work.caller.kind === 'representative') {
+        return unprocessable(
+          'a representative hides nothing from representatives',
+          'RelatedPerson.meta.security',
+          'W6',
+        );
       }
       if (work.caller.claims.secret) set.add(HIDDEN_FROM_REPRESENTATIVES);
       return ok({ resource: withLabels(resource, set), owner: person.value, filing: filedBy(work) });
