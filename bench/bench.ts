@@ -26,8 +26,8 @@ if (!Number.isSafeInteger(seed)) {
 
 const PEOPLE = quick ? 100 : 1000;
 const EACH = 40;
-const SECONDS = quick ? 0.7 : 3;
-const WARM_SECONDS = quick ? 0.5 : 2;
+const SECONDS = quick ? 0.7 : 2.5;
+const WARM_SECONDS = quick ? 0.5 : 1.5;
 const UPDATABLE = quick ? 100 : 500;
 const ALL_FLOWS: readonly (keyof Flows)[] = [
   'metadata',

@@ -10,14 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfig } from '../server/config.ts';
 import { start } from '../server/main.ts';
-import {
-  binaryBody,
-  consentBody,
-  documentBody,
-  type Resource,
-  structureSystem,
-  transactionBody,
-} from '../test/support/fhir-bodies.ts';
+import { binaryBody, consentBody, documentBody, type Resource, transactionBody } from '../test/support/fhir-bodies.ts';
 import {
   type Answered,
   type Asked,
@@ -85,8 +78,13 @@ const listenable = (port: number): Promise<number | undefined> =>
   });
 
 const wanted = Number(process.env['CARNET_PORT'] ?? DEFAULT_PORT);
-const port = (await listenable(wanted)) ?? (await listenable(0));
-if (port === undefined) throw new Error('no port is free on this machine');
+const port = wanted > 0 && wanted < 65_536 ? ((await listenable(wanted)) ?? (await listenable(0))) : undefined;
+if (port === undefined) {
+  process.stderr.write(
+    `the demonstration cannot listen on \`${process.env['CARNET_PORT'] ?? DEFAULT_PORT}\` or any other port\n`,
+  );
+  process.exit(1);
+}
 
 const folder = await mkdtemp(join(tmpdir(), 'carnet-demo-'));
 const base = `http://127.0.0.1:${port}/fhir`;
@@ -498,13 +496,17 @@ print(`   server   ${base}`);
 print(`   store    ${join(folder, 'carnet.db')} (fresh, removed at the end)`);
 print(`   issuers  ${join(folder, 'issuers.json')}`);
 
-await buildWorld(world);
-const startedAt = new Date().toISOString();
-print(`\n   The world was built through the API: the operator wrote the directory (${structureSystem} and`);
-print('   national ids of professionals), the insurer registered Camille ESSAI, opened her space (`active`)');
-print('   and declared Dr Alice TEST as her attending physician. Everybody here is synthetic.');
-
-await story();
+let startedAt = '';
+try {
+  await buildWorld(world);
+  startedAt = new Date().toISOString();
+  print(`\n   The world was built through the API: the operator wrote the directory (structures and professionals`);
+  print('   with their national ids), the insurer registered Camille ESSAI, opened her space (`active`)');
+  print('   and declared Dr Alice TEST as her attending physician. Everybody here is synthetic.');
+  await story();
+} catch (error) {
+  faults.push(error instanceof Error ? error.message : 'the story broke off');
+}
 
 if (faults.length > 0) {
   print(`\n${bold('This did not go as it must:')}`);
@@ -513,6 +515,6 @@ if (faults.length > 0) {
   print(`\n   ${stepNumber} steps, each answered as it must.`);
 }
 if (once) await end(faults.length === 0 ? 0 : 1);
-showCurl();
+if (names.has('letter')) showCurl();
 print(`\n   The server goes on at ${base}. Ctrl-C ends it.${isTerminal ? ' Enter prints fresh tokens.' : ''}`);
-if (process.stdin.isTTY) process.stdin.on('data', showCurl);
+if (names.has('letter') && process.stdin.isTTY) process.stdin.on('data', showCurl);

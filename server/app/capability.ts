@@ -3,6 +3,7 @@ import { EX } from '../fhir/canonical.ts';
 import { declaredParameters, includesOf, revincludesOf, type SearchRegistry } from '../fhir/search-parameter.ts';
 import type { TypeDeclaration } from './declaration.ts';
 import { LABELLED_TYPES } from './interactions/label-operations.ts';
+import { EXPLAINED_TYPES } from './interactions/who-can-see.ts';
 
 export type CapabilityOptions = {
   readonly declarations: ReadonlyMap<string, TypeDeclaration>;
@@ -25,8 +26,20 @@ function interactionsOf(declaration: TypeDeclaration): readonly { readonly code:
   ];
 }
 
+/** The operations that explain, by the types they are offered on. */
+const EXPLANATIONS: readonly (readonly [name: string, types: readonly string[]])[] = [
+  ['who-can-see', EXPLAINED_TYPES],
+  ['evaluate', ['Consent']],
+  ['explain', ['AuditEvent']],
+  ['access-register', ['Patient']],
+];
+
 function operationsOf(type: string) {
   const labels = ['mask', 'unmask', 'hide', 'release'].map((name) => ({
+    name,
+    definition: `${EX}/OperationDefinition/${name}`,
+  }));
+  const explanations = EXPLANATIONS.filter(([, types]) => types.includes(type)).map(([name]) => ({
     name,
     definition: `${EX}/OperationDefinition/${name}`,
   }));
@@ -35,6 +48,7 @@ function operationsOf(type: string) {
     ...(type === 'Patient'
       ? [{ name: 'everything', definition: 'http://hl7.org/fhir/OperationDefinition/Patient-everything' }]
       : []),
+    ...explanations,
   ];
 }
 

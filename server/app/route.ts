@@ -1,13 +1,17 @@
 /** The route table: method and path to interaction, for the wire and for the entries of a Bundle alike. R4 http.html. */
-import { fail, ok, type Result } from '../fhir/result.ts';
+import { fail, malformed, ok, type Result } from '../fhir/result.ts';
 import type { Key } from '../fhir/types.ts';
 import type { Interaction } from './answer.ts';
 import type { Deps } from './deps.ts';
+import { accessRegister } from './interactions/access-register.ts';
 import { readBinary } from './interactions/binary.ts';
+import { evaluate } from './interactions/evaluate.ts';
 import { everything } from './interactions/everything.ts';
+import { explainAccess } from './interactions/explain-access.ts';
 import { LABELLED_TYPES, labelOperation } from './interactions/label-operations.ts';
 import { history, read, vread } from './interactions/read.ts';
 import { search } from './interactions/search.ts';
+import { EXPLAINED_TYPES, whoCanSee } from './interactions/who-can-see.ts';
 import {
   conditionalPatch,
   conditionalRemove,
@@ -51,6 +55,31 @@ const BY_TYPE: Readonly<Partial<Record<Method, ByType>>> = {
 
 const OPERATIONS = ['$mask', '$unmask', '$hide', '$release'];
 
+/** The operations that explain, by name: on which types, and how they are recorded. rules.md O4. */
+const EXPLANATIONS: Readonly<
+  Record<string, { readonly types: readonly string[]; readonly named: (key: Key) => Named }>
+> = {
+  '$who-can-see': {
+    types: EXPLAINED_TYPES,
+    named: (key) => ({ name: 'operation', action: 'read', run: (work, asked) => whoCanSee(work, asked, key) }),
+  },
+  $explain: {
+    types: ['AuditEvent'],
+    named: (key) => ({ name: 'operation', action: 'read', run: (work, asked) => explainAccess(work, asked, key) }),
+  },
+  '$access-register': {
+    types: ['Patient'],
+    named: (key) => ({ name: 'operation', action: 'search', run: (work, asked) => accessRegister(work, asked, key) }),
+  },
+};
+
+const EVALUATION: Named = {
+  name: 'operation',
+  action: 'read',
+  rehearse: evaluate,
+  run: async () => malformed('an evaluation is asked on its own, not in a Bundle'),
+};
+
 const notFound = fail({ code: 'not-found' });
 const notAllowed = (allow: string) =>
   fail({ code: 'method-not-allowed', text: 'this method is not for this address', allow });
@@ -67,6 +96,9 @@ export function route(deps: Deps, request: FhirRequest): Result<Interaction> {
   if (second === '_search' && third === undefined) {
     if (method !== 'POST') return notAllowed('POST');
     return ok({ name: 'search-type', action: 'search', type, run: (work, asked) => search(work, asked, { type }) });
+  }
+  if (type === 'Consent' && second === '$evaluate' && third === undefined) {
+    return method === 'POST' ? ok({ ...EVALUATION, type }) : notAllowed('POST');
   }
   if (!ID.test(second)) return notFound;
   const key: Key = { type, id: second };
@@ -105,6 +137,11 @@ function operation(method: Method, key: Key, name: string): Result<Interaction> 
   if (name === '$everything' && key.type === 'Patient') {
     if (method !== 'GET' && method !== 'POST') return notAllowed('GET, POST');
     return ok({ ...common, action: 'search', run: (work, asked) => everything(work, asked, key) });
+  }
+  const explanation = EXPLANATIONS[name];
+  if (explanation?.types.includes(key.type) === true) {
+    if (method !== 'GET' && method !== 'POST') return notAllowed('GET, POST');
+    return ok({ ...common, ...explanation.named(key) });
   }
   if (OPERATIONS.includes(name) && (LABELLED_TYPES as readonly string[]).includes(key.type)) {
     if (method !== 'POST') return notAllowed('POST');

@@ -80,7 +80,8 @@ const headersOf = (reply: Reply, sending: Sending, streamed: boolean): string[] 
 const isBodiless = (status: number): boolean => status === 204 || status === 304;
 
 /**
- * Sends a reply. When the first piece of a stream cannot be had, throws what the stream threw, and nothing was sent; `AnswerCut` after that.
+ * Sends a reply. When the first piece of a stream cannot be had, throws what the stream threw, and nothing was sent;
+ * `AnswerCut` after that.
  */
 export function send(response: ServerResponse, reply: Reply, sending: Sending): Sent | Promise<Sent> {
   const { body } = reply;

@@ -1,6 +1,6 @@
 /**
- * The HTTP edge: Express 5, one layer, no further middleware. Everything a client can send is turned into a `FhirRequest` or refused here; everything
- * the application answers goes out through `respond.ts`. Links are made of the configured base only.
+ * The HTTP edge: Express 5, one layer, no further middleware. Everything a client can send is turned into a `FhirRequest` or
+ * refused here; everything the application answers goes out through `respond.ts`. Links are made of the configured base only.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';

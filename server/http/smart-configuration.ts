@@ -1,10 +1,10 @@
 /**
  * `.well-known/smart-configuration`. https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html
  *
- * This server is a resource server: tokens come from trusted issuers (`CARNET_ISSUERS`), each with endpoints of its own. What is said here
- * is therefore what the resource server keeps by itself (which scopes it understands, under which context). `token_endpoint` is required by the
- * specification; it is published when the configuration names one authorization server, and left out otherwise: an
- * invented address would send credentials to nobody knows where. `issuer`, `jwks_uri` and `authorization_endpoint` likewise.
+ * This server is a resource server: tokens come from trusted issuers (`CARNET_ISSUERS`), each with endpoints of its own. What is
+ * said here is therefore what the resource server keeps by itself: which scopes it understands, in which context.
+ * `token_endpoint` is required by the specification; it is published when the configuration names one authorization server,
+ * and left out otherwise: an invented address would send credentials to nobody knows where. The other endpoints likewise.
  */
 import type { JsonObject } from '../fhir/types.ts';
 

@@ -51,6 +51,8 @@ type Base64Decoder = {
   /** Makes room for as many characters; called once for each piece. */
   readonly reserve: (characters: number) => void;
   readonly accept: (character: number) => void;
+  /** Accepts the run of plain digits that begins at `from`; returns where it ends. */
+  readonly acceptRun: (piece: Buffer, from: number) => number;
   /** The bytes of all groups complete by now. */
   readonly take: () => Buffer;
   /** Called at the end of the text. */
@@ -77,6 +79,15 @@ const createBase64Decoder = (): Base64Decoder => {
       waiting[length] = character;
       length += 1;
       total += 1;
+    },
+    acceptRun: (piece, from) => {
+      if (pads > 0) return from;
+      let end = from;
+      while (end < piece.length && MEANING[piece[end] ?? 0] === DIGIT) end += 1;
+      piece.copy(waiting, length, from, end);
+      length += end - from;
+      total += end - from;
+      return end;
     },
     take: () => {
       const whole = length - (length % 4);
@@ -168,7 +179,11 @@ const createSplitter = (): Splitter => {
   return {
     push: (piece) => {
       content.reserve(piece.length);
-      for (const byte of piece) {
+      for (let at = 0; at < piece.length; at += 1) {
+        // Nearly all of the text are digits: they are taken run by run.
+        if (place === 'data') at = content.acceptRun(piece, at);
+        const byte = piece[at];
+        if (byte === undefined) break;
         if (place === 'data' && byte !== QUOTE) place = inData(byte);
         else if (place === 'data-escape') place = afterBackslash(byte);
         else if (place === 'data-unicode') place = inUnicode(byte);

@@ -74,26 +74,34 @@ export function specialise(p: Predicate, space: IndexEntry | undefined): Predica
       return space !== undefined && matches(p.of, space, NO_LINKS) ? { op: 'all' } : { op: 'none' };
     case 'and': {
       const of: Predicate[] = [];
+      let same = true;
       for (const q of p.of) {
         const s = specialise(q, space);
         if (s.op === 'none') return s;
+        same &&= s === q;
         if (s.op !== 'all') of.push(s);
       }
+      // What does not change stays the same object: stores remember things by it.
+      if (same && of.length === p.of.length) return p;
       const [only] = of;
       return of.length === 0 ? { op: 'all' } : of.length === 1 && only ? only : { op: 'and', of };
     }
     case 'or': {
       const of: Predicate[] = [];
+      let same = true;
       for (const q of p.of) {
         const s = specialise(q, space);
         if (s.op === 'all') return s;
+        same &&= s === q;
         if (s.op !== 'none') of.push(s);
       }
+      if (same && of.length === p.of.length) return p;
       const [only] = of;
       return of.length === 0 ? { op: 'none' } : of.length === 1 && only ? only : { op: 'or', of };
     }
     case 'not': {
       const s = specialise(p.of, space);
+      if (s === p.of) return p;
       return s.op === 'all' ? { op: 'none' } : s.op === 'none' ? { op: 'all' } : { op: 'not', of: s };
     }
     default:

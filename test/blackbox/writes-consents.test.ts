@@ -813,7 +813,7 @@ describe.skipIf(!serverExists())('writing rights', () => {
         [
           'a block of a structure',
           dr1,
-          post(s.consent(p, 'organization-access', 'deny', { actor: s.known('s2'), ...by, atHoldersRequest: true })),
+          post(s.consent(p, 'organization-access', 'deny', { actor: s.known('s2'), ...by })),
           403,
           'W9',
         ],

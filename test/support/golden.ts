@@ -153,7 +153,10 @@ export function auditLine(event: AuditEvent, called: (text: string) => string): 
     event.meta?.tag?.some((t) => t.code === 'secret') === true ? 'in secret' : '',
     `| ${references.map(called).toSorted().join(' ') || 'about nobody'}`,
     query === undefined ? '' : `| ${Buffer.from(query, 'base64').toString('utf8')}`,
-    `| ${rules.map((d) => d.valueString).join(' ')}`,
+    `| ${rules
+      .map((d) => d.valueString)
+      .toSorted()
+      .join(' ')}`,
   ];
   return called(`audit: ${parts.filter((part) => part !== '').join(' ')}`);
 }

@@ -15,6 +15,7 @@ import { shippedDefinitions } from '../../server/adapters/validator/definitions.
 import { r4Validator } from '../../server/adapters/validator/validator.ts';
 import type { Deps } from '../../server/app/deps.ts';
 import { createDispatch } from '../../server/app/dispatch.ts';
+import { directoryMemory } from '../../server/app/facts.ts';
 import { ACCESS_TYPES, DECLARATIONS } from '../../server/app/types/index.ts';
 import { registryFor, type SearchDefinitions } from '../../server/fhir/search-parameter.ts';
 import { summariesOf } from '../../server/fhir/summary.ts';
@@ -85,6 +86,7 @@ export const depsFor = ({ store, policy, now, nextId }: Omit<Serving, 'requestId
   registry,
   declarations: DECLARATIONS,
   accessTypes: ACCESS_TYPES,
+  directory: directoryMemory(),
   policy,
   summaries,
   definitions,

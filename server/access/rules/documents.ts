@@ -2,6 +2,7 @@
 import { hop, unseen } from '../../query/plan.ts';
 import { ALL, and, NONE, not, or, type Predicate, term } from '../../query/predicate.ts';
 import { type Asking, grant, type Part, part, type Rows, type Vote } from '../decision.ts';
+import type { Policy } from '../policy.ts';
 import { authored, authoredInPerson, delegated, gate, lightGate, ownSpace, s1 } from './gate.ts';
 import { holderLabels, professionalLabels, representativeLabels } from './labels.ts';
 
@@ -13,8 +14,23 @@ const directives = term('_doctype', DIRECTIVES);
 /** D1: the matrix says that the profession reads this type; authorship in person lifts it. */
 function matrix(asking: Asking): Part {
   const { policy, caller } = asking;
-  const readable = policy.matrix[caller.profession ?? '']?.read ?? [];
-  return part('D1', or(authoredInPerson(asking), ...readable.map((code) => term('_doctype', code))));
+  const readable = readableTypes(policy, caller.profession ?? '');
+  const own = authoredInPerson(asking);
+  // Not flattened: the alternatives of a profession stay one predicate, which a store may remember.
+  return part('D1', own.op === 'none' ? readable : { op: 'or', of: [own, readable] });
+}
+
+const readableByPolicy = new WeakMap<Policy, Map<string, Predicate>>();
+
+/** `or` of the types that a profession reads, made once for each policy. */
+function readableTypes(policy: Policy, profession: string): Predicate {
+  const known = readableByPolicy.get(policy)?.get(profession);
+  if (known !== undefined) return known;
+  const codes = Object.hasOwn(policy.matrix, profession) ? (policy.matrix[profession]?.read ?? []) : [];
+  const made = or(...codes.map((code) => term('_doctype', code)));
+  const byProfession = readableByPolicy.get(policy) ?? new Map<string, Predicate>();
+  readableByPolicy.set(policy, byProfession.set(profession, made));
+  return made;
 }
 
 const d1 = (asking: Asking): Vote =>

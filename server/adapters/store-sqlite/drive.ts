@@ -9,7 +9,7 @@ import type { Database } from './database.ts';
 import { COLUMN_TERMS, isReference } from './facets.ts';
 import { STRING_HEAD_BYTES, stringHead } from './inverted.ts';
 import { ROW_BITS } from './schema.ts';
-import { raw, type Sql, sql } from './sql.ts';
+import { limitOf, raw, type Sql, sql } from './sql.ts';
 import { headOf } from './term-hash.ts';
 import { paramName, type Words } from './words.ts';
 
@@ -26,7 +26,7 @@ export type Start = {
 const RANK = { id: 0, owner: 1, reference: 2, prefix: 3, term: 4, hop: 5, space: 6 } as const;
 
 /** Counting stops here: first at a size where looking further would cost more than it saves, then once more for large starts. */
-const LIMITS = [60, 3000] as const;
+const LIMITS = [201, 3000] as const;
 
 type At = { readonly db: Database; readonly words: Words };
 
@@ -38,10 +38,16 @@ export function columnStart(where: Predicate, scope: ResourceScope, at: At): Sql
   return asCondition(smallest(ranked(starts), at.db, 'small'), scope, at);
 }
 
-/** The best start there is, as a condition on the row's alias; every row of the type, where the question offers none. */
-export function indexStart(where: Predicate, scope: ResourceScope, at: At): Sql {
-  const best = asCondition(smallest(ranked(startsOf(where, scope, at)), at.db, 'any'), scope, at);
-  return best ?? sql`${raw(scope.alias)}.type = ${at.words.findName(scope.type) ?? null}`;
+/** A start as a condition on the row's alias, and whether it is known to yield few rows. */
+export type Chosen = { readonly rows: Sql; readonly few: boolean };
+
+/** The best start there is; every row of the type, where the question offers none. */
+export function indexStart(where: Predicate, scope: ResourceScope, at: At): Chosen {
+  const starts = ranked(startsOf(where, scope, at));
+  const few = asCondition(smallest(starts, at.db, 'small'), scope, at);
+  if (few !== undefined) return { rows: few, few: true };
+  const best = asCondition(smallest(starts, at.db, 'any'), scope, at);
+  return { rows: best ?? sql`${raw(scope.alias)}.type = ${at.words.findName(scope.type) ?? null}`, few: false };
 }
 
 /** The index yields a row of another type when 35 bits of two hashes agree, so the type is asked again. */
@@ -61,7 +67,7 @@ function smallest(starts: readonly Start[], db: Database, want: 'small' | 'any')
   let best: { readonly start: Start; readonly count: number } | undefined;
   for (const limit of want === 'small' ? LIMITS.slice(0, 1) : LIMITS) {
     for (const start of starts) {
-      const [count] = db.get(sql`SELECT count(*) FROM (SELECT 1 FROM (${start.rows}) LIMIT ${limit})`) ?? [];
+      const [count] = db.get(sql`SELECT count(*) FROM (SELECT 1 FROM (${start.rows}) LIMIT ${limitOf(limit)})`) ?? [];
       if (typeof count !== 'number' || count >= limit) continue;
       if (limit === LIMITS[0]) return start;
       if (best === undefined || count < best.count) best = { start, count };

@@ -6,8 +6,8 @@ import { EMPTY_ENTRY, type IndexEntry, termText } from '../../fhir/index-entry.t
 import { unreachable } from '../../fhir/types.ts';
 import { matches, NO_LINKS } from '../../query/matches.ts';
 import type { Predicate } from '../../query/predicate.ts';
-import { COLUMN_RANGE, isMark, splitTerm } from './facets.ts';
-import { packedHas, type TermHasher } from './term-hash.ts';
+import { COLUMN_RANGE, COLUMN_TERMS, isMark } from './facets.ts';
+import { packedHas, type TermHash, type TermHasher, unpacked } from './term-hash.ts';
 
 /** A row of `resource` as far as a predicate can ask without a step to another row. */
 export type Judged = {
@@ -16,8 +16,9 @@ export type Judged = {
   readonly owner: string | undefined;
   readonly updated: number;
   readonly marks: Uint8Array;
-  /** The rest of the row, asked for when a condition needs it: guards hardly do. */
-  readonly rest: () => { readonly hashes: Uint8Array; readonly ranges: string; readonly strings: string };
+  /** The other terms, and the rest of the row, asked for when a condition needs them: guards hardly do. */
+  readonly hashes: () => Uint8Array;
+  readonly rest: () => { readonly ranges: string; readonly strings: string };
   /** The space entry of the owner; asked for when a condition needs it. */
   readonly space: () => IndexEntry | undefined;
 };
@@ -47,17 +48,16 @@ export function judge(p: Predicate, row: Judged, hash: TermHasher): boolean {
       return false;
     case 'and':
       return p.of.every((q) => judge(q, row, hash));
-    case 'or':
-      return p.of.some((q) => judge(q, row, hash));
+    case 'or': {
+      const wanted = markSet(p, row.type, hash);
+      return wanted === undefined ? p.of.some((q) => judge(q, row, hash)) : hasAny(row.marks, wanted);
+    }
     case 'not':
       return !judge(p.of, row, hash);
     case 'term':
       if (p.param === '_id') return row.id === p.value;
       if (p.param === '_owner') return row.owner === p.value;
-      return packedHas(
-        isMark(splitTerm(termText(p.param, p.value))[0]) ? row.marks : row.rest().hashes,
-        hash(row.type, termText(p.param, p.value)),
-      );
+      return packedHas(isMark(p.param) ? row.marks : row.hashes(), hash(row.type, termText(p.param, p.value)));
     case 'range':
       return matches(p, rangesOf(row, p.param), NO_LINKS);
     case 'prefix':
@@ -74,6 +74,36 @@ export function judge(p: Predicate, row: Judged, hash: TermHasher): boolean {
       return unreachable(p);
   }
 }
+
+/** From so many alternatives on, the row's few marks are looked up among them, rather than each of them among the marks. */
+const MANY = 8;
+
+/** Hashes by their lower half. */
+type MarkSet = ReadonlyMap<number, readonly TermHash[]>;
+
+/** Remembered by the predicate itself: the readable types of a profession are one predicate for all its requests. */
+const markSets = new WeakMap<Predicate, Map<string, MarkSet>>();
+
+/** The alternatives of an `or` of many guard terms; `undefined` for any other. */
+function markSet(p: Predicate & { readonly op: 'and' | 'or' }, type: string, hash: TermHasher): MarkSet | undefined {
+  if (p.of.length < MANY) return undefined;
+  const known = markSets.get(p)?.get(type);
+  if (known !== undefined) return known;
+  const set = new Map<number, TermHash[]>();
+  for (const q of p.of) {
+    if (q.op !== 'term' || !isMark(q.param) || COLUMN_TERMS.has(q.param)) return undefined;
+    const h = hash(type, termText(q.param, q.value));
+    const same = set.get(h.lo);
+    if (same === undefined) set.set(h.lo, [h]);
+    else same.push(h);
+  }
+  const byType = markSets.get(p) ?? new Map<string, MarkSet>();
+  markSets.set(p, byType.set(type, set));
+  return set;
+}
+
+const hasAny = (marks: Uint8Array, wanted: MarkSet): boolean =>
+  unpacked(marks).some((mark) => wanted.get(mark.lo)?.some((h) => h.hi === mark.hi) === true);
 
 function rangesOf(row: Judged, param: string): IndexEntry {
   if (param === COLUMN_RANGE) {

@@ -21,9 +21,10 @@ const BATCH = 128;
 export function indexBatch(core: Core, type: string, name: number): number {
   const rows = core.db
     .statement(
-      'SELECT p.rid, p.links, r.marks, r.hashes, json(r.strings) FROM pending p CROSS JOIN resource r ON r.rid = p.rid WHERE p.type = ? ORDER BY p.rid LIMIT ?',
+      // The limit stands in the text: bound, it would make SQLite prepare the statement anew each time.
+      `SELECT p.rid, p.links, r.marks, r.hashes, json(r.strings) FROM pending p CROSS JOIN resource r ON r.rid = p.rid WHERE p.type = ? ORDER BY p.rid LIMIT ${BATCH}`,
     )
-    .all(name, BATCH);
+    .all(name);
   for (const [rid, links, marks, hashes, strings] of rows) {
     // INVARIANT: `pending.links` is only ever written from References.
     const references = JSON.parse(textOf(links)) as readonly Reference[];

@@ -87,7 +87,8 @@ export function holdsFor(core: Core, current: Current, p: Predicate): boolean {
     const owner = current.owner === undefined ? undefined : core.words.refOfPerson(current.owner);
     const { type, id } = current.key;
     const rest = (): ReturnType<typeof restOf> => restOf(core, current.rid);
-    return judge(p, { type, id, owner, updated: current.updated, marks: current.marks, rest, space }, core.words.hash);
+    const { updated, marks } = current;
+    return judge(p, { type, id, owner, updated, marks, hashes: () => rest().hashes, rest, space }, core.words.hash);
   }
   const scope = resourceScope(current.key.type, 0);
   const rest = specialise(p, space());

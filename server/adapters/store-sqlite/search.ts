@@ -4,12 +4,13 @@ import { specialise } from '../../query/matches.ts';
 import type { GuardedPlan, SortKey } from '../../query/plan.ts';
 import type { Predicate } from '../../query/predicate.ts';
 import { condition, type ResourceScope, resourceScope } from './compile.ts';
-import type { Core } from './core.ts';
-import { columnStart, indexStart } from './drive.ts';
+import { blobOf, type Core, textOf } from './core.ts';
+import { type Chosen, columnStart, indexStart } from './drive.ts';
 import { jsonPath } from './facets.ts';
+import { isLocal, judge } from './judge.ts';
 import { indexPending } from './pending.ts';
-import { linkedTypes, reachedTypes, VERSION_COLUMNS, VERSION_WIDTH, versionOf } from './resources.ts';
-import { FALSE, joined, listed, raw, type Sql, type SqlValue, sql } from './sql.ts';
+import { linkedTypes, reachedTypes, restOf, VERSION_COLUMNS, VERSION_WIDTH, versionOf } from './resources.ts';
+import { FALSE, joined, limitOf, listed, raw, type Sql, type SqlValue, sql } from './sql.ts';
 
 /** One page of the current, not deleted resources that `plan` asks for and its guard lets through. */
 export function search(core: Core, plan: GuardedPlan): Page {
@@ -21,7 +22,9 @@ export function search(core: Core, plan: GuardedPlan): Page {
 
   const scope = resourceScope(plan.type, 0);
   const r = raw(scope.alias);
-  const found = sql`${startFor(core, where, scope)} AND ${r}.deleted = 0 AND ${condition(where, scope, words)}`;
+  const start = startFor(core, where, scope);
+  if (start.few && isLocal(where)) return judged(core, plan, { where, rows: start.rows, scope });
+  const found = sql`${start.rows} AND ${r}.deleted = 0 AND ${condition(where, scope, words)}`;
 
   const keys = plan.sort.map((key) => keyOf(key, r));
   const names = keys.map((_, i) => raw(`k${i}`));
@@ -32,7 +35,7 @@ export function search(core: Core, plan: GuardedPlan): Page {
   ]);
   const later =
     plan.after === undefined ? undefined : laterThan(plan.sort, keys, { after: plan.after, id: sql`${r}.id` });
-  const page = sql`SELECT ${selected} FROM resource ${r} WHERE ${found}${later === undefined ? raw('') : sql` AND ${later}`} ORDER BY ${order(plan.sort, keys, sql`${r}.id`)} LIMIT ${plan.limit + 1}`;
+  const page = sql`SELECT ${selected} FROM resource ${r} WHERE ${found}${later === undefined ? raw('') : sql` AND ${later}`} ORDER BY ${order(plan.sort, keys, sql`${r}.id`)} LIMIT ${limitOf(plan.limit + 1)}`;
   // Bodies are fetched for the page alone, so the sort never carries them.
   const rows = db.all(
     sql`SELECT ${VERSION_COLUMNS}, q.id${raw(names.map((n) => `, q.${n.text}`).join(''))} FROM (${page}) q CROSS JOIN version v ON v.vid = q.vid ORDER BY ${order(
@@ -55,12 +58,86 @@ export function search(core: Core, plan: GuardedPlan): Page {
   return { matches, more, total: Number(total) };
 }
 
+type Candidates = { readonly where: Predicate; readonly rows: Sql; readonly scope: ResourceScope };
+
+/**
+ * A page out of few candidates: SQLite orders them by one of few statements, and each is judged where it is, so that no question has to
+ * be spelled out and prepared. The guard is asked before anything is counted or taken, as in the other way.
+ */
+function judged(core: Core, plan: GuardedPlan, { where, rows, scope }: Candidates): Page {
+  const { db, words } = core;
+  const r = raw(scope.alias);
+  const keys = plan.sort.map((key) => keyOf(key, r));
+  const selected = listed([
+    sql`${r}.vid, ${r}.id, ${r}.rid, ${r}.owner, ${r}.updated, ${r}.marks, ${r}.hashes`,
+    ...keys,
+  ]);
+  const { after } = plan;
+  const candidates = db.all(
+    sql`SELECT ${selected} FROM resource ${r} WHERE ${rows} AND ${r}.deleted = 0 ORDER BY ${order(plan.sort, keys, sql`${r}.id`)}`,
+  );
+  const holding = candidates.filter(([, id, rid, owner, updated, marks, hashes]) => {
+    const person = typeof owner === 'number' ? owner : undefined;
+    return judge(
+      where,
+      {
+        type: plan.type,
+        id: textOf(id),
+        owner: person === undefined ? undefined : words.refOfPerson(person),
+        updated: Number(updated),
+        marks: blobOf(marks),
+        hashes: () => blobOf(hashes),
+        rest: () => restOf(core, Number(rid)),
+        space: () => (person === undefined ? undefined : words.space(person)),
+      },
+      words.hash,
+    );
+  });
+  const start =
+    after === undefined
+      ? 0
+      : holding.findIndex((row) => isLater(plan.sort, [...row.slice(7).map(position), textOf(row[1])], after));
+  const taken = start < 0 ? [] : holding.slice(start, start + plan.limit);
+  const matches = taken.map((row): Match => {
+    const id = textOf(row[1]);
+    const version = db.statement(VERSION).get(row[0] ?? null) ?? [];
+    return { ...versionOf(core, { type: plan.type, id }, version), position: [...row.slice(7).map(position), id] };
+  });
+  const more = start >= 0 && holding.length > start + plan.limit;
+  return { matches, more, ...(plan.total ? { total: holding.length } : {}) };
+}
+
+const VERSION = `SELECT ${VERSION_COLUMNS.text} FROM version v WHERE v.vid = ?`;
+
+/** Strictly after `from` in the plan's order, as `laterThan` says it in SQL. */
+function isLater(
+  sort: readonly SortKey[],
+  at: readonly (string | number | null)[],
+  from: readonly (string | number | null)[],
+): boolean {
+  if (from.length !== sort.length + 1) throw new RangeError('the position does not fit the order');
+  for (const [i, key] of sort.entries()) {
+    const order = ordered(at[i] ?? null, from[i] ?? null, key.descending);
+    if (order !== 0) return order > 0;
+  }
+  return ordered(at[sort.length] ?? null, from[sort.length] ?? null, false) > 0;
+}
+
+/** Negative, zero, positive: before, level, after. Nothing comes last both ways; numbers come before text, text goes by its bytes. */
+function ordered(a: string | number | null, b: string | number | null, descending: boolean): number {
+  if (a === null || b === null) return a === b ? 0 : a === null ? 1 : -1;
+  const sign = descending ? -1 : 1;
+  if (typeof a === 'number' && typeof b === 'number') return sign * (a - b);
+  if (typeof a === 'string' && typeof b === 'string') return sign * Buffer.compare(Buffer.from(a), Buffer.from(b));
+  return sign * (typeof a === 'number' ? -1 : 1);
+}
+
 /** Where the search starts. Only a start in the inverted index, and a step along a link, need the rows that were put off. */
-function startFor(core: Core, where: Predicate, scope: ResourceScope): Sql {
+function startFor(core: Core, where: Predicate, scope: ResourceScope): Chosen {
   const at = { db: core.db, words: core.words };
   const column = columnStart(where, scope, at);
   indexPending(core, column === undefined ? [scope.type, ...reachedTypes(where)] : linkedTypes(where, scope.type));
-  return column ?? indexStart(where, scope, at);
+  return column === undefined ? indexStart(where, scope, at) : { rows: column, few: true };
 }
 
 /** With one owner pinned, conditions on the owner's space are decided now, once, and the rows are asked about the rest. */

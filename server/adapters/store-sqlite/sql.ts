@@ -24,6 +24,16 @@ export function sql(strings: TemplateStringsArray, ...parts: readonly (Sql | Sql
 /** A fragment of our own text: aliases and keywords, never anything a caller sent. */
 export const raw = (text: string): Sql => ({ text, args: [] });
 
+/**
+ * A LIMIT as text. Bound as a value it makes SQLite prepare the statement anew at every run; rounded up to a few sizes, so that the texts
+ * stay few. A caller takes no more rows than it asked for.
+ */
+export function limitOf(rows: number): Sql {
+  if (!Number.isSafeInteger(rows) || rows < 0) throw new RangeError('a limit is a whole number of rows');
+  return raw(String(LIMIT_SIZES.find((size) => size >= rows) ?? rows));
+}
+const LIMIT_SIZES: readonly number[] = [2, 3, 21, 51, 60, 101, 201, 501, 1001, 3000];
+
 export const TRUE = raw('1');
 export const FALSE = raw('0');
 

@@ -4,7 +4,7 @@ import type { Version } from '../../ports/store.ts';
 import type { Guard } from '../../query/plan.ts';
 import type { Core } from './core.ts';
 import { type Current, VERSION_COLUMNS, VERSION_WIDTH, versionOf, visible } from './resources.ts';
-import { raw, type Sql, sql } from './sql.ts';
+import { limitOf, raw, type Sql, sql } from './sql.ts';
 
 export type HistoryPage = {
   readonly limit: number;
@@ -51,7 +51,9 @@ export function versionsOf(
   const [total] = core.db.get(sql`SELECT count(*) FROM (${wanted})`) ?? [];
   const from = before === undefined ? -1 : stepOf(core, current, before);
   const rows =
-    from === undefined ? [] : core.db.all(sql`${wanted} AND c.step > ${from} ORDER BY c.step LIMIT ${limit + 1}`);
+    from === undefined
+      ? []
+      : core.db.all(sql`${wanted} AND c.step > ${from} ORDER BY c.step LIMIT ${limitOf(limit + 1)}`);
   return {
     versions: rows.slice(0, limit).map((row) => versionOf(core, key, row.slice(0, VERSION_WIDTH))),
     more: rows.length > limit,

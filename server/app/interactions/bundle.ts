@@ -4,18 +4,20 @@ import { systemGuard } from '../../access/decision.ts';
 import { asArray, asObject, asText } from '../../fhir/json.ts';
 import { answerOf } from '../../fhir/outcome.ts';
 import { type Failure, fail, malformed, ok, type Result, unprocessable } from '../../fhir/result.ts';
-import type { Json, JsonObject, Resource } from '../../fhir/types.ts';
+import type { JsonObject, Resource } from '../../fhir/types.ts';
+import { UploadTooLarge } from '../../ports/store.ts';
 import type { Answer, Interaction } from '../answer.ts';
-import { preferenceOf } from '../answer.ts';
+import { etagOf, preferenceOf } from '../answer.ts';
 import type { Deps } from '../deps.ts';
 import type { FhirRequest } from '../request.ts';
 import { route } from '../route.ts';
 import { forbidden } from '../types/filing.ts';
-import type { Work } from '../work.ts';
+import { settle, type Work } from '../work.ts';
 import { bundleText } from './bundle-text.ts';
-import { localReferences, mapReferences } from './references.ts';
+import { inScope } from './read.ts';
+import { localReferences, mapReferences, referencesOf } from './references.ts';
 import { conditionalMatches } from './search.ts';
-import { createAs, writeAnswer } from './write.ts';
+import { alreadyThere, createAs, withLiteralReferences, writeAnswer } from './write.ts';
 
 type Method = FhirRequest['method'];
 
@@ -57,21 +59,40 @@ export async function readBatch(deps: Deps, request: FhirRequest): Promise<Resul
     if (!entry.ok) return entry;
     entries.push(entry.value);
   }
+  const staged = await stageContent(deps, entries);
+  if (!staged.ok) return staged;
+  const uploads = staged.value;
+  const bare = entries.map((entry, index) =>
+    uploads.has(index) ? { ...entry, resource: withoutData(entry.resource) } : entry,
+  );
+  return ok({ type, entries: bare, uploads });
+}
+
+/** Stores the bytes of the Binaries to be created aside; on a refusal none remains. */
+async function stageContent(deps: Deps, entries: readonly Entry[]): Promise<Result<ReadonlyMap<number, string>>> {
   const uploads = new Map<number, string>();
+  const refuse = async (failure: Failure): Promise<Result<never>> => {
+    for (const upload of uploads.values()) await deps.store.discard(upload);
+    return fail(failure);
+  };
   for (const [index, entry] of entries.entries()) {
     const data = asText(entry.resource?.['data']);
     if (entry.resource?.['resourceType'] !== 'Binary' || entry.method !== 'POST' || data === undefined) continue;
     const bytes = fromBase64(data);
     if (bytes === undefined) {
-      for (const upload of uploads.values()) await deps.store.discard(upload);
-      return unprocessable('the data is not base64', `${entry.at}.resource.data`);
+      return refuse({
+        code: 'unprocessable',
+        faults: [{ text: 'the data is not base64', at: `${entry.at}.resource.data` }],
+      });
     }
-    uploads.set(index, (await deps.store.stage(once(bytes), deps.limits.maxBinaryBytes)).id);
+    try {
+      uploads.set(index, (await deps.store.stage(once(bytes), deps.limits.maxBinaryBytes)).id);
+    } catch (error) {
+      if (!(error instanceof UploadTooLarge)) throw error;
+      return refuse({ code: 'too-large', text: `content has at most ${deps.limits.maxBinaryBytes} bytes` });
+    }
   }
-  const bare = entries.map((entry, index) =>
-    uploads.has(index) ? { ...entry, resource: withoutData(entry.resource) } : entry,
-  );
-  return ok({ type, entries: bare, uploads });
+  return ok(uploads);
 }
 
 const withoutData = (resource: JsonObject | undefined): JsonObject | undefined => {
@@ -150,7 +171,7 @@ const requestOf = (outer: FhirRequest, entry: Entry): FhirRequest => ({
 });
 
 /** DELETE, POST, PUT and PATCH, GET (R4 http.html#trules); creations so that what others refer to comes first. */
-const METHOD_ORDER: readonly string[] = ['DELETE', 'POST', 'PUT', 'PATCH', 'GET', 'HEAD'];
+const METHOD_ORDER: readonly string[] = ['DELETE', 'POST', 'PUT', 'PATCH', 'GET'];
 const TYPE_ORDER: readonly string[] = [
   'Organization',
   'Location',
@@ -164,55 +185,101 @@ const TYPE_ORDER: readonly string[] = [
   'Binary',
   'DocumentReference',
 ];
+/** Rights come before the documents they are about, and what denies before what permits, whichever entry is first. */
+const DENIES = 9.4;
+const PERMITS = 9.5;
 
-const rank = (entry: Entry): number => {
+const CHANGES_LABELS: readonly string[] = ['$mask', '$unmask', '$hide', '$release'];
+
+/** A POST that reads: a search, or an operation that changes nothing. */
+const readsByPost = ({ method, path }: Entry): boolean =>
+  method === 'POST' && path.length > 1 && !CHANGES_LABELS.includes(path[2] ?? '');
+
+/** The step of the transaction that an entry belongs to. */
+const stepOf = (entry: Entry): string => (entry.method === 'HEAD' || readsByPost(entry) ? 'GET' : entry.method);
+
+function rank(entry: Entry): number {
   const type = TYPE_ORDER.indexOf(entry.path[0] ?? '');
   // A space exists before what is in it, a RelatedPerson before the delegation that names it.
   const existence = JSON.stringify(entry.resource?.['category'] ?? '').includes('space-existence');
-  const consent = entry.path[0] === 'Consent' && !existence ? 9.5 : type < 0 ? TYPE_ORDER.length : type;
-  return METHOD_ORDER.indexOf(entry.method) * 100 + consent;
-};
+  const denies = asObject(entry.resource?.['provision'])?.['type'] === 'deny';
+  const within =
+    entry.path[0] === 'Consent' && !existence ? (denies ? DENIES : PERMITS) : type < 0 ? TYPE_ORDER.length : type;
+  return METHOD_ORDER.indexOf(stepOf(entry)) * 100 + within;
+}
 
-/** Locates a failure in the Bundle. */
-const located = (failure: Failure, at: string): Failure =>
-  failure.code === 'malformed' || failure.code === 'unprocessable'
-    ? {
-        ...failure,
-        faults: failure.faults.map((f) => ({
-          ...f,
-          at:
-            f.at === undefined
-              ? at
-              : `${at}.resource.ofType(${f.at.split('.')[0]})${f.at.slice(f.at.split('.')[0]?.length ?? 0)}`,
-        })),
-      }
-    : failure;
+/** The order of work: by rank, and within a rank what is referred to before what refers to it. It does not depend on the order sent. */
+function ordered(entries: readonly Entry[]): readonly number[] {
+  const byUrl = new Map(entries.flatMap((e, i) => (e.fullUrl === undefined ? [] : [[e.fullUrl, i] as const])));
+  const ranked = entries.map((entry, index) => ({ index, rank: rank(entry) })).sort((a, b) => a.rank - b.rank);
+  const order: number[] = [];
+  const visited = new Set<number>();
+  const visit = (index: number): void => {
+    const entry = entries[index];
+    if (entry === undefined || visited.has(index)) return;
+    visited.add(index);
+    if (entry.method === 'POST' && entry.resource !== undefined) {
+      mapReferences(entry.resource, (text) => {
+        const named = byUrl.get(text);
+        if (named !== undefined && entries[named]?.method === 'POST') visit(named);
+        return text;
+      });
+    }
+    order.push(index);
+  };
+  for (const { index } of ranked) visit(index);
+  return order;
+}
+
+/** Locates a failure in the Bundle: by an expression where the refusal has one, else in its text. A 404 and a 410 stay what they always are. */
+function located(failure: Failure, at: string): Failure {
+  switch (failure.code) {
+    case 'malformed':
+    case 'unprocessable':
+      return { ...failure, faults: failure.faults.map((f) => ({ ...f, at: within(f.at, at) })) };
+    case 'forbidden':
+    case 'conflict':
+    case 'precondition-failed':
+    case 'method-not-allowed':
+      return { ...failure, text: `\`${at}\`: ${failure.text}` };
+    default:
+      return failure;
+  }
+}
+
+const within = (path: string | undefined, at: string): string => {
+  if (path === undefined) return at;
+  if (path.startsWith('Bundle.')) return path;
+  const [type = ''] = path.split('.');
+  return `${at}.resource.ofType(${type})${path.slice(type.length)}`;
+};
 
 export async function runTransaction(
   work: Work,
   request: FhirRequest,
   transaction: Transaction,
 ): Promise<Result<Answer>> {
-  const { entries } = transaction;
-  const planned = await assignIds(work, entries);
+  const planned = await plan(work, request, transaction.entries);
   if (!planned.ok) return planned;
-  const { ids, existing } = planned.value;
-  const answers = new Map<number, Answer>();
-  for (const [index, entry] of existing) answers.set(index, entry);
-  const order = entries
-    .map((entry, index) => ({ entry, index }))
-    .sort((a, b) => rank(a.entry) - rank(b.entry) || a.index - b.index);
-  for (const { entry, index } of order) {
-    if (answers.has(index)) continue;
-    const resolved = await resolve(work, entry, ids);
+  const { entries, byUrl, made, existing } = planned.value;
+  const answers = new Map<number, Answer>(existing);
+  for (const index of ordered(entries)) {
+    const entry = entries[index];
+    if (entry === undefined || answers.has(index)) continue;
+    // What an earlier entry did to the space decides about this one.
+    await settle(work);
+    const resolved = await resolve(work, entry, byUrl);
     if (!resolved.ok) return fail(located(resolved.failure, entry.at));
     const answer = await runEntry(work, requestOf(request, resolved.value), {
-      index,
-      id: ids.byEntry.get(index),
+      id: made.get(index),
       upload: transaction.uploads.get(index),
     });
     if (!answer.ok) return fail(located(answer.failure, entry.at));
     answers.set(index, answer.value);
+  }
+  const contradicted = await contradiction(work, entries, answers);
+  if (contradicted !== undefined) {
+    return fail(located({ code: 'conflict', text: 'another entry of this transaction undoes this one' }, contradicted));
   }
   const loose = await unattached(work);
   if (loose) return forbidden('C6', 'this token is limited to one person: content comes with its document');
@@ -220,119 +287,154 @@ export async function runTransaction(
   return ok({ status: 200, body: bundleText({ type: 'transaction-response', entries: texts }) });
 }
 
-type Ids = {
+type Plan = {
+  /** As sent, but that a conditional update, patch or delete names what it matches. */
+  readonly entries: readonly Entry[];
   /** `urn:uuid:…` or a full url → `Type/id`. */
   readonly byUrl: ReadonlyMap<string, string>;
-  readonly byEntry: ReadonlyMap<number, string>;
+  /** The ids of what is to be created, by entry. */
+  readonly made: ReadonlyMap<number, string>;
+  /** Answers of conditional creates that find what they ask for. */
+  readonly existing: ReadonlyMap<number, Answer>;
 };
+
+/** What one entry acts on; `id` absent: nothing, or nothing of its own. */
+type Target = { readonly entry: Entry; readonly id?: string; readonly creates: boolean; readonly answer?: Answer };
 
 /** Gives each creation its id, so that references among entries can be written before any is stored; two entries never touch one resource. */
-async function assignIds(
-  work: Work,
-  entries: readonly Entry[],
-): Promise<Result<{ readonly ids: Ids; readonly existing: ReadonlyMap<number, Answer> }>> {
+async function plan(work: Work, request: FhirRequest, sent: readonly Entry[]): Promise<Result<Plan>> {
+  const entries: Entry[] = [];
   const byUrl = new Map<string, string>();
-  const byEntry = new Map<number, string>();
+  const made = new Map<number, string>();
   const existing = new Map<number, Answer>();
   const touched = new Set<string>();
-  for (const [index, entry] of entries.entries()) {
+  for (const [index, one] of sent.entries()) {
+    const target = await targetOf(work, request, one);
+    if (!target.ok) return fail(located(target.failure, one.at));
+    const { entry, id, creates, answer } = target.value;
     const type = entry.path[0] ?? '';
-    let id = entry.path.length >= 2 && entry.method !== 'GET' ? entry.path[1] : undefined;
-    const creates = entry.method === 'POST' && entry.path.length === 1;
-    if (creates) {
-      const condition = entry.headers['if-none-exist'];
-      const found =
-        condition === undefined
-          ? ok([])
-          : await conditionalMatches(work, type, [...new URLSearchParams(condition.replace(/^.*\?/, ''))]);
-      if (!found.ok) return fail(located(found.failure, entry.at));
-      const [first, second] = found.value;
-      if (second !== undefined)
-        return fail({ code: 'precondition-failed', text: 'the condition matches more than one resource' });
-      id = first?.id ?? work.newId();
-      if (first === undefined) work.created.set(id, type);
-      else {
-        work.traces.push({ owner: first.owner, item: `${type}/${first.id}` });
-        existing.set(index, {
-          ...writeAnswer(work, ANY_REQUEST, 200, first),
-          location: `${work.deps.baseUrl}/${type}/${first.id}/_history/${first.versionId}`,
-        });
-      }
-    }
+    entries.push(entry);
+    if (entry.fullUrl !== undefined && byUrl.has(entry.fullUrl))
+      return malformed('two entries have the same fullUrl', `${entry.at}.fullUrl`);
     if (id === undefined) continue;
-    const ref = `${type}/${id}`;
-    if (entry.method !== 'GET' && touched.has(ref) && !(entry.path[2]?.startsWith('$') === true)) {
-      return malformed(`two entries touch \`${creates ? type : ref}\``, entry.at);
+    const condition = creates ? conditionOf(entry) : undefined;
+    for (const touch of [`${type}/${id}`, ...(condition === undefined ? [] : [condition])]) {
+      if (touched.has(touch)) return malformed('two entries touch one resource', entry.at);
+      touched.add(touch);
     }
-    touched.add(ref);
-    byEntry.set(index, id);
-    if (entry.fullUrl !== undefined) {
-      if (byUrl.has(entry.fullUrl) && byUrl.get(entry.fullUrl) !== ref)
-        return malformed('two entries have the same fullUrl', `${entry.at}.fullUrl`);
-      byUrl.set(entry.fullUrl, ref);
+    if (entry.fullUrl !== undefined) byUrl.set(entry.fullUrl, `${type}/${id}`);
+    if (answer !== undefined) existing.set(index, answer);
+    else if (creates) {
+      made.set(index, id);
+      work.created.set(id, type);
     }
   }
-  return ok({ ids: { byUrl, byEntry }, existing });
+  return ok({ entries, byUrl, made, existing });
 }
 
-const ANY_REQUEST: FhirRequest = {
-  method: 'POST',
-  path: [],
-  query: [],
-  headers: {},
-  body: { kind: 'none' },
-  requestId: '',
-  bearer: undefined,
-  address: '',
-};
+/** The condition under which an entry creates, in one spelling. */
+function conditionOf(entry: Entry): string | undefined {
+  const condition = entry.method === 'PUT' ? entry.query : searchOf(entry.headers['if-none-exist'] ?? '');
+  return condition.length === 0
+    ? undefined
+    : `${entry.path[0]}?${condition
+        .map((pair) => pair.join('='))
+        .sort()
+        .join('&')}`;
+}
+
+const searchOf = (text: string): readonly (readonly [string, string])[] => [
+  ...new URLSearchParams(text.replace(/^.*\?/, '')),
+];
+
+async function targetOf(work: Work, request: FhirRequest, entry: Entry): Promise<Result<Target>> {
+  const { method, path, query } = entry;
+  const [type = '', second] = path;
+  if (stepOf(entry) === 'GET' || !work.deps.declarations.has(type)) return ok({ entry, creates: false });
+  if (second !== undefined) return ok({ entry, id: second, creates: false });
+  if (method === 'POST') {
+    const found = await alreadyThere(work, entry.headers['if-none-exist'], type);
+    if (!found.ok) return found;
+    if (found.value === undefined) return ok({ entry, id: work.newId(), creates: true });
+    const { id, versionId } = found.value;
+    const answer = {
+      ...writeAnswer(work, request, 200, found.value),
+      location: `${work.deps.baseUrl}/${type}/${id}/_history/${versionId}`,
+    };
+    return ok({ entry, id, creates: false, answer });
+  }
+  const scope = inScope(work, method === 'DELETE' ? 'd' : 'u', type);
+  if (!scope.ok) return scope;
+  const found = await conditionalMatches(work, type, query);
+  if (!found.ok) return found;
+  const [first, another] = found.value;
+  if (another !== undefined)
+    return fail({ code: 'precondition-failed', text: 'the condition matches more than one resource' });
+  if (first === undefined) {
+    const creates = method === 'PUT' && entry.resource?.['id'] === undefined;
+    return creates ? ok({ entry, id: work.newId(), creates }) : fail({ code: 'not-found' });
+  }
+  const sentId = method === 'PUT' ? asText(entry.resource?.['id']) : undefined;
+  if (sentId !== undefined && sentId !== first.id)
+    return malformed('the id in the body is not that of the match', `${type}.id`);
+  const resource =
+    method === 'PUT' && entry.resource !== undefined ? { ...entry.resource, id: first.id } : entry.resource;
+  return ok({ entry: { ...entry, path: [type, first.id], query: [], resource }, id: first.id, creates: false });
+}
 
 /** References among entries, conditional references, and our own absolute ones become literal; what does not resolve fails the whole. */
-async function resolve(work: Work, entry: Entry, ids: Ids): Promise<Result<Entry>> {
+async function resolve(work: Work, entry: Entry, byUrl: Plan['byUrl']): Promise<Result<Entry>> {
   if (entry.resource === undefined) return ok(entry);
-  const conditional = new Map<string, string>();
-  for (const text of conditionalReferences(entry.resource)) {
-    const [type, search] = splitOnce(text, '?');
-    const found = work.deps.declarations.has(type)
-      ? await conditionalMatches(work, type, [...new URLSearchParams(search)])
-      : ok([]);
-    if (!found.ok) return found;
-    const [first, second] = found.value;
-    if (second !== undefined)
-      return fail({ code: 'precondition-failed', text: 'a conditional reference matches more than one resource' });
-    if (first === undefined) return unprocessable('a conditional reference cannot be resolved');
-    conditional.set(text, `${type}/${first.id}`);
-  }
-  const rewritten = mapReferences(entry.resource, (text) => ids.byUrl.get(text) ?? conditional.get(text) ?? text);
+  const literal = await withLiteralReferences(
+    work,
+    mapReferences(entry.resource, (text) => byUrl.get(text) ?? text),
+  );
+  if (!literal.ok) return literal;
   // INVARIANT: references change, the shape does not; what is not a resource is refused when it is written.
-  return ok({ ...entry, resource: localReferences(rewritten as Resource, work.deps.baseUrl) });
+  const resource = localReferences(literal.value as Resource, work.deps.baseUrl);
+  const dangling = referencesOf(resource).find((text) => text.startsWith('urn:uuid:'));
+  return dangling === undefined
+    ? ok({ ...entry, resource })
+    : unprocessable(`no entry has the fullUrl \`${dangling}\``);
 }
 
-/** `Patient?identifier=…` in `Reference.reference`. */
-function conditionalReferences(value: Json): ReadonlySet<string> {
-  const found = new Set<string>();
-  const walk = (item: Json): void => {
-    if (Array.isArray(item)) for (const i of asArray(item)) walk(i);
-    const object = asObject(item);
-    for (const key of Object.keys(object ?? {})) {
-      const child = (object as JsonObject)[key] as Json;
-      if (key === 'reference' && typeof child === 'string' && /^[A-Z][A-Za-z]+\?/.test(child)) found.add(child);
-      else walk(child);
-    }
-  };
-  walk(value);
-  return found;
+/** Rights that one entry wrote and another ended: which of them stood would depend on their order. Answers with the place of one such entry. */
+async function contradiction(
+  work: Work,
+  entries: readonly Entry[],
+  answers: ReadonlyMap<number, Answer>,
+): Promise<string | undefined> {
+  for (const [index, entry] of entries.entries()) {
+    const [type, id] = [entry.path[0], entry.path[1] ?? idIn(answers.get(index)?.location)];
+    if (type !== 'Consent' || id === undefined || stepOf(entry) === 'GET') continue;
+    const now = await work.unit.read({ type, id }, systemGuard(type, 'integrity'));
+    if (now !== undefined && etagOf(now) !== answers.get(index)?.etag) return entry.at;
+  }
+  return undefined;
 }
 
-type Running = { readonly index: number; readonly id: string | undefined; readonly upload: string | undefined };
+const idIn = (location: string | undefined): string | undefined => /\/([^/]+)\/_history\//.exec(location ?? '')?.[1];
+
+type Running = {
+  /** The id of what the entry creates, where the transaction has chosen it. */
+  readonly id: string | undefined;
+  readonly upload: string | undefined;
+};
 
 async function runEntry(work: Work, request: FhirRequest, { id, upload }: Running): Promise<Result<Answer>> {
   const interaction = route(work.deps, request);
   if (!interaction.ok) return interaction;
-  if (interaction.value.name !== 'create' || id === undefined) return interaction.value.run(work, request);
+  if (interaction.value.name !== 'create' && id === undefined) return interaction.value.run(work, request);
   const type = request.path[0] ?? '';
-  const made = await createAs(work, type, request.body.kind === 'json' ? request.body.value : undefined, id);
+  if (id === undefined) {
+    const existing = await alreadyThere(work, request.headers['if-none-exist'], type);
+    if (!existing.ok) return existing;
+    if (existing.value !== undefined) return ok(writeAnswer(work, request, 200, existing.value));
+  }
+  const newId = id ?? work.newId();
+  const made = await createAs(work, type, request.body.kind === 'json' ? request.body.value : undefined, newId);
   if (!made.ok) return made;
-  if (upload !== undefined) await work.unit.attachBytes({ type, id }, upload);
+  if (upload !== undefined) await work.unit.attachBytes({ type, id: newId }, upload);
   return ok(writeAnswer(work, request, 201, made.value));
 }
 
@@ -402,18 +504,12 @@ export async function runBatch(
     const known = settled.get(index);
     const before = { traces: work.traces.length, persons: new Set(work.persons), any: work.written.any };
     work.written.any = false;
+    await settle(work);
     const result =
       known !== undefined
         ? fail(known)
         : interaction.ok
-          ? await runEntry(work, single, {
-              index,
-              id:
-                interaction.value.name === 'create' && single.headers['if-none-exist'] === undefined
-                  ? work.newId()
-                  : undefined,
-              upload,
-            })
+          ? await runEntry(work, single, { id: undefined, upload })
           : interaction;
     if (!result.ok && work.written.any) {
       return {

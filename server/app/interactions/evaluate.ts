@@ -18,7 +18,7 @@ import type { Rehearsed } from '../answer.ts';
 import type { FhirRequest } from '../request.ts';
 import { forbidden, isHolderSide } from '../types/filing.ts';
 import { decidesFor } from '../types/writing.ts';
-import { declarationOf, holds, keyOf, parsed, save, settle, type Work } from '../work.ts';
+import { declarationOf, keyOf, parsed, save, settle, type Work } from '../work.ts';
 import {
   type Actor,
   accessAs,
@@ -138,72 +138,67 @@ async function write(work: Work, draft: Draft): Promise<Result<Version>> {
     : accepted;
 }
 
-/** What one way of asking reaches of a person's items, by type, as far as the caller sees them too. */
+/** What one way of asking reaches of a person's items of a type. */
 type Reach = {
-  /** The decision with the space put in: where it does not change, nothing is reached or lost. */
+  readonly type: string;
+  /** The decision with the space put in: what remains depends on the item alone. */
+  readonly where: Predicate;
+  /** Its text: where it does not change, neither does what it reaches, unless the marks of items do. */
   readonly decision: string;
-  readonly ids: () => Promise<ReadonlySet<string>>;
 };
 
 /** One state of the space: before the draft, or after it. */
 type State = {
   readonly reach: (way: Way, type: string) => Reach;
-  readonly mayFeed: (actor: Actor) => Promise<boolean>;
+  readonly mayFeed: (actor: Actor) => boolean;
 };
 
-async function stateOf(work: Work, person: Ref, seenByCaller: (type: string) => Predicate): Promise<State> {
+async function stateOf(work: Work, person: Ref): Promise<State> {
   const space: IndexEntry | undefined = await work.unit.space(person);
-  const known = new Map<string, Promise<ReadonlySet<string>>>();
   return {
     reach: (way, type) => {
       const guard = accessAs(work, way.supposed, { person, at: work.now }).visible(type);
-      const decision = `${type} ${JSON.stringify(specialise(guard.residual, space))}`;
-      const ids = (): Promise<ReadonlySet<string>> => {
-        const found =
-          known.get(decision) ?? idsOf(work, { type, where: and(term('_owner', person), seenByCaller(type)), guard });
-        known.set(decision, found);
-        return found;
-      };
-      return { decision, ids };
+      const where = specialise(guard.residual, space);
+      return { type, where, decision: `${type} ${JSON.stringify(where)}` };
     },
-    mayFeed: async (actor) => {
+    mayFeed: (actor) => {
       if (actor.kind === 'representative') return false;
       const names = [actor.kind === 'professional' ? actor.self : undefined, actor.structure];
-      return !(await holds(work, person, owner(denied('feed-opposition', names, work.now))));
+      return specialise(owner(denied('feed-opposition', names, work.now)), space).op === 'none';
     },
   };
 }
 
-/** The ids of what the guard lets through and `where` asks for. */
-async function idsOf(
-  work: Work,
-  {
-    type,
-    where,
-    guard,
-  }: { readonly type: string; readonly where: Predicate; readonly guard: Parameters<typeof guarded>[1] },
-): Promise<ReadonlySet<string>> {
+/** Reads what is reached of what the caller sees, each decision once. */
+function reader(work: Work, person: Ref, only: Predicate): (reach: Reach) => Promise<ReadonlySet<string>> {
+  const known = new Map<string, Promise<ReadonlySet<string>>>();
+  return ({ type, where, decision }) => {
+    const found = known.get(decision) ?? idsOf(work, type, and(term('_owner', person), only, where));
+    known.set(decision, found);
+    return found;
+  };
+}
+
+/** The ids of the items that the caller sees and `where` asks for. */
+async function idsOf(work: Work, type: string, where: Predicate): Promise<ReadonlySet<string>> {
   const found = new Set<string>();
   let after: readonly (string | number | null)[] | undefined;
-  for (;;) {
+  while (where.op !== 'none') {
     const page = await work.unit.search(
       guarded(
-        {
-          type,
-          where,
-          sort: [],
-          limit: PAGE,
-          total: false,
-          ...(after === undefined ? {} : { after }),
-        },
-        guard,
+        { type, where, sort: [], limit: PAGE, total: false, ...(after === undefined ? {} : { after }) },
+        work.access.guard(type, 'r'),
       ),
     );
     for (const { id } of page.matches) found.add(id);
     after = page.matches.at(-1)?.position;
-    if (!page.more || after === undefined) return found;
+    if (!page.more || after === undefined) break;
   }
+  return found;
 }
+
+/** Kinds that change more than decisions about others: the marks of items (W5), or what the holder sees themself (S1). */
+const EAGER: readonly (string | undefined)[] = ['document-default', 'space-existence'];
 
 /** One difference between before and after: what one way of asking gains or loses of one type. */
 type Change = {
@@ -256,35 +251,28 @@ async function rehearse(work: Work, person: Ref, draft: Draft): Promise<Result<T
   const only = draft.kind === 'label' ? term('_id', draft.item.id) : ALL;
   const types = countedTypes(work, draft);
   const { actors, leftOut } = await actorsConcerned(work, person, { draft, types, only });
-  // What is counted is what the caller sees before the draft: a draft that would shut them out still tells them what changes.
-  const space = await work.unit.space(person);
-  const seenByCaller = (type: string): Predicate => and(specialise(work.access.guard(type, 'r').residual, space), only);
-  const before = await stateOf(work, person, seenByCaller);
-  const earlier = new Map<string, { readonly decision: string; readonly ids: ReadonlySet<string> }>();
-  const fed = new Map<Actor, boolean>();
-  for (const actor of actors) {
-    fed.set(actor, await before.mayFeed(actor));
-    for (const way of waysOf(work, actor)) {
-      for (const type of types) {
-        const { decision, ids } = before.reach(way, type);
-        earlier.set(placeOf(way, type), { decision, ids: await ids() });
-      }
+  const marksChange = draft.kind === 'label' || EAGER.includes(consentKindOf(draft.resource));
+  const before = await stateOf(work, person);
+  const readBefore = reader(work, person, only);
+  if (marksChange) {
+    for (const way of actors.flatMap((actor) => waysOf(work, actor))) {
+      for (const type of types) await readBefore(before.reach(way, type));
     }
   }
   const traced = work.traces.length;
   const written = await write(work, draft);
   if (!written.ok) return written;
   await settle(work);
-  const after = await stateOf(work, person, seenByCaller);
-  // The marks of items change with a label and with "mask everything"; every other draft changes decisions through the space alone.
-  const marksChange = draft.kind === 'label' || consentKindOf(draft.resource) === 'document-default';
+  const after = await stateOf(work, person);
+  // Where no mark of an item changed, the earlier decision is as good a question now as it was before.
+  const readAfter = marksChange ? reader(work, person, only) : readBefore;
   const changesOf = async (way: Way): Promise<readonly Change[]> => {
     const found: Change[] = [];
     for (const type of types) {
-      const was = earlier.get(placeOf(way, type));
-      const is = after.reach(way, type);
-      if (was === undefined || (!marksChange && was.decision === is.decision)) continue;
-      found.push(...(await differences(work, { way, type, person, was: was.ids, is: await is.ids() })));
+      const [earlier, later] = [before.reach(way, type), after.reach(way, type)];
+      if (!marksChange && earlier.decision === later.decision) continue;
+      const [was, is] = [await readBefore(earlier), await readAfter(later)];
+      found.push(...(await differences(work, { way, type, person, was, is })));
     }
     return found;
   };
@@ -292,8 +280,8 @@ async function rehearse(work: Work, person: Ref, draft: Draft): Promise<Result<T
   const disclosed = new Set<Ref>();
   let unaffected = 0;
   for (const actor of actors) {
-    const feeding = await after.mayFeed(actor);
-    const fedBefore = fed.get(actor);
+    const feeding = after.mayFeed(actor);
+    const fedBefore = before.mayFeed(actor);
     const groups = await alike(waysOf(work, actor), changesOf);
     const affected = groups.filter((one) => one.changes.length > 0);
     if (affected.length === 0 && feeding === fedBefore) unaffected += 1;
@@ -352,8 +340,6 @@ async function withActor(work: Work, draft: JsonObject): Promise<JsonObject> {
   }
   return draft;
 }
-
-const placeOf = ({ supposed }: Way, type: string): string => `${type} ${JSON.stringify(supposed)}`;
 
 type Alike = { readonly professions: string[]; readonly changes: readonly Change[] };
 

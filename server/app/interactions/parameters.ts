@@ -12,6 +12,7 @@ export const code = (name: string, value: string): Parameter => ({ name, valueCo
 export const codes = (name: string, values: readonly string[]): readonly Parameter[] =>
   values.map((value) => code(name, value));
 export const text = (name: string, value: string): Parameter => ({ name, valueString: value });
+export const url = (name: string, value: string): Parameter => ({ name, valueUrl: value });
 export const flag = (name: string, value: boolean): Parameter => ({ name, valueBoolean: value });
 export const count = (name: string, value: number): Parameter => ({ name, valueInteger: value });
 export const instant = (name: string, value: Instant): Parameter => ({

@@ -2,10 +2,13 @@
 import { asArray, asObject } from '../../fhir/json.ts';
 import type { Json, JsonObject, Resource } from '../../fhir/types.ts';
 
-/** Rewrites every string that can refer: `Reference.reference`, `Attachment.url`, uri and url values. Elements of other names are left alone. */
+/** Rewrites every string that can refer: `Reference.reference`, `Attachment.url`, uri and url values, links in a narrative. Elements of other names are left alone. */
 export function mapReferences<T extends Json>(value: T, rewrite: (text: string) => string): T {
   const walk = (item: Json, name: string): Json => {
-    if (typeof item === 'string') return REFERRING.has(name) ? rewrite(item) : item;
+    if (typeof item === 'string') {
+      if (REFERRING.has(name)) return rewrite(item);
+      return name === 'div' ? item.replace(LINK, (_, before, link) => `${before}${rewrite(link)}"`) : item;
+    }
     if (Array.isArray(item)) {
       const list = asArray(item);
       const mapped = list.map((i) => walk(i, name));
@@ -31,6 +34,9 @@ export function mapReferences<T extends Json>(value: T, rewrite: (text: string) 
 /** Elements whose text refers to a resource (R4 http.html#trules: references, attachments, uri values of extensions). */
 const REFERRING: ReadonlySet<string> = new Set(['reference', 'url', 'valueUri', 'valueUrl', 'valueCanonical', 'uri']);
 
+/** A link in the XHTML of a narrative. */
+const LINK = /(\b(?:href|src)=")([^"]*)"/g;
+
 /** `http://base/Patient/x` under our own base becomes `Patient/x`. */
 export function localReferences(resource: Resource, baseUrl: string): Resource {
   const prefix = `${baseUrl}/`;
@@ -40,6 +46,10 @@ export function localReferences(resource: Resource, baseUrl: string): Resource {
       : text,
   );
 }
+
+/** `Patient?identifier=…` in `Reference.reference`, each once. */
+export const conditionalReferencesOf = (value: Json): ReadonlySet<string> =>
+  new Set(referencesOf(value).filter((text) => /^[A-Z][A-Za-z]+\?/.test(text)));
 
 /** Every `Reference.reference` of a resource. */
 export function referencesOf(value: Json): readonly string[] {

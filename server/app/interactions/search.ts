@@ -3,6 +3,7 @@ import { type Access, isTraitsOnly } from '../../access/access.ts';
 import { INS_SYSTEMS } from '../../fhir/canonical.ts';
 import { outcomeWarnings } from '../../fhir/outcome.ts';
 import { fail, malformed, ok, type Result } from '../../fhir/result.ts';
+import { newSink } from '../../fhir/search-value.ts';
 import type { Ref } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { type Lowering, lowerAll } from '../../query/lower.ts';
@@ -13,7 +14,7 @@ import type { Filter, Include, SearchQuery } from '../../query/search-query.ts';
 import { type Answer, preferenceOf } from '../answer.ts';
 import type { Deps } from '../deps.ts';
 import type { FhirRequest } from '../request.ts';
-import { itemHolds, keyOf, type Work } from '../work.ts';
+import { itemHolds, keyOf, parsed, type Work } from '../work.ts';
 import { bundleText } from './bundle-text.ts';
 import { projectionFor } from './projection.ts';
 import { bodyFor, inScope } from './read.ts';
@@ -289,70 +290,52 @@ async function includes(
   return found;
 }
 
-/** The resources that a page's resources name in a parameter. */
+/** The resources that a page's resources name in a parameter: read from the resources as the index reads them, looked up as the caller sees each type. */
 async function included(work: Work, include: Include, from: readonly Version[]): Promise<readonly Version[]> {
   const sources = from.filter((v) => v.type === include.source);
-  const found: Version[] = [];
   const parameter = work.deps.registry.parameters.get(include.source)?.get(include.param);
-  if (sources.length === 0 || parameter === undefined) return found;
-  const targets = [...work.deps.declarations.keys()].filter(
-    (t) => parameter.targets.includes(t) && (include.target === undefined || include.target === t),
-  );
-  for (const target of targets) {
-    // Which of this type the sources name, by the same index that a chain would follow, inside the caller's sight of both types.
-    const page = await work.unit.search(
-      guarded(
-        {
-          type: target,
-          where: {
-            op: 'or',
-            of: sources.map(
-              (s): Predicate => ({
-                op: 'from',
-                param: include.param,
-                hop: sourceHop(work, s),
-              }),
-            ),
-          },
-          sort: [],
-          limit: MAX_INCLUDED,
-          total: false,
-        },
-        work.access.guard(target, 's'),
-      ),
-    );
-    found.push(...page.matches);
+  if (sources.length === 0 || parameter === undefined) return [];
+  const named = new Map<string, Set<string>>();
+  for (const source of sources) {
+    const sink = newSink(work.deps.baseUrl);
+    const resource = parsed(source);
+    parameter.index(resource, resource, sink);
+    for (const term of sink.terms) {
+      const { type, id } = keyOf(term.slice(include.param.length + 1));
+      if (!parameter.targets.includes(type) || (include.target !== undefined && include.target !== type)) continue;
+      named.set(type, (named.get(type) ?? new Set()).add(id));
+    }
+  }
+  const found: Version[] = [];
+  for (const target of work.deps.declarations.keys()) {
+    const ids = named.get(target);
+    if (ids === undefined) continue;
+    const where = or(...[...ids].map((id) => term('_id', id)));
+    const plan = { type: target, where, sort: [], limit: MAX_INCLUDED, total: false };
+    found.push(...(await work.unit.search(guarded(plan, work.access.guard(target, 's')))).matches);
   }
   return found;
 }
-
-const sourceHop = (work: Work, source: Version) =>
-  hop(work.access.guard(source.type, 's'), term('_id', source.id), { deleted: false });
 
 /** The resources that name a page's resources in a parameter. */
 async function revincluded(work: Work, include: Include, from: readonly Version[]): Promise<readonly Version[]> {
   const named = from.filter((v) => include.target === undefined || v.type === include.target);
   if (named.length === 0 || !work.deps.declarations.has(include.source)) return [];
-  const page = await work.unit.search(
-    guarded(
-      {
-        type: include.source,
-        where: or(
-          ...named.map((v) =>
-            bySight(work.deps)(include.source, include.param)
-              ? ({ op: 'via', param: include.param, hop: sourceHop(work, v) } as const)
-              : term(include.param, `${v.type}/${v.id}`),
-          ),
-        ),
-        sort: [],
-        limit: MAX_INCLUDED,
-        total: false,
-      },
-      work.access.guard(include.source, 's'),
-    ),
-  );
-  return page.matches;
+  const where = bySight(work.deps)(include.source, include.param)
+    ? or(...[...new Set(named.map((v) => v.type))].map((type) => namesOneOf(work, include.param, type, named)))
+    : or(...named.map((v) => term(include.param, `${v.type}/${v.id}`)));
+  const plan = { type: include.source, where, sort: [], limit: MAX_INCLUDED, total: false };
+  return (await work.unit.search(guarded(plan, work.access.guard(include.source, 's')))).matches;
 }
+
+/** By sight of what is named (D8): one step for each type, whatever the number of resources. */
+const namesOneOf = (work: Work, param: string, type: string, named: readonly Version[]): Predicate => ({
+  op: 'via',
+  param,
+  hop: hop(work.access.guard(type, 's'), or(...named.filter((v) => v.type === type).map((v) => term('_id', v.id))), {
+    deleted: false,
+  }),
+});
 
 /**
  * The matches of a conditional interaction: at most two, inside what the caller can see, and only with a scope that lets them search.

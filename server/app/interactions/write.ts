@@ -5,7 +5,7 @@ import { applyFhirPathPatch } from '../../fhir/fhirpath-patch.ts';
 import { asArray, asObject, asText, sameJson } from '../../fhir/json.ts';
 import { applyJsonPatch } from '../../fhir/json-patch.ts';
 import { outcomeOk } from '../../fhir/outcome.ts';
-import { fail, malformed, ok, type Result } from '../../fhir/result.ts';
+import { fail, malformed, ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Json, JsonObject, Key, Resource } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { type Answer, etagOf, ifMatchHolds, preferenceOf, versionAnswer } from '../answer.ts';
@@ -14,10 +14,21 @@ import type { FhirRequest } from '../request.ts';
 import { forbidden } from '../types/filing.ts';
 import { declarationOf, erase, itemHolds, parsed, save, seen, type Work } from '../work.ts';
 import { inScope } from './read.ts';
-import { localReferences } from './references.ts';
+import { conditionalReferencesOf, localReferences, mapReferences } from './references.ts';
 import { conditionalMatches } from './search.ts';
 
 const notAllowed = (text: string, allow: string) => fail({ code: 'method-not-allowed', text, allow });
+
+/** What may be done to an item, or at the address, of a type: the `Allow` of a 405. */
+const allowOf = (work: Work, type: string, at: 'item' | 'type'): string => {
+  const { create: make, update: alter, remove: drop } = declarationOf(work, type).writes;
+  return [
+    'GET, HEAD',
+    ...(at === 'type' && make !== undefined ? ['POST'] : []),
+    ...(alter === undefined ? [] : ['PUT, PATCH']),
+    ...(drop === undefined ? [] : ['DELETE']),
+  ].join(', ');
+};
 
 /** The body as a resource of this type, valid against R4, its references under our base made relative. */
 export function prepared(work: Work, type: string, body: Json | undefined): Result<Resource> {
@@ -68,23 +79,49 @@ export function writeAnswer(work: Work, request: FhirRequest, status: 200 | 201,
   };
 }
 
-export async function create(work: Work, request: FhirRequest, type: string): Promise<Result<Answer>> {
+/** What a conditional create (`If-None-Exist`) finds there already, inside what the caller sees; it leaves a trace. */
+export async function alreadyThere(
+  work: Work,
+  condition: string | undefined,
+  type: string,
+): Promise<Result<Version | undefined>> {
   const allowed = mayTry(work, 'c', type);
   if (!allowed.ok) return allowed;
-  const condition = request.headers['if-none-exist'];
-  if (condition !== undefined) {
-    const found = await conditionalMatches(work, type, [...new URLSearchParams(condition.replace(/^.*\?/, ''))]);
+  if (condition === undefined) return ok(undefined);
+  const found = await conditionalMatches(work, type, [...new URLSearchParams(condition.replace(/^.*\?/, ''))]);
+  if (!found.ok) return found;
+  const [first, second] = found.value;
+  if (second !== undefined)
+    return fail({ code: 'precondition-failed', text: 'the condition matches more than one resource' });
+  if (first !== undefined) work.traces.push({ owner: first.owner, item: `${type}/${first.id}` });
+  return ok(first);
+}
+
+export async function create(work: Work, request: FhirRequest, type: string): Promise<Result<Answer>> {
+  const existing = await alreadyThere(work, request.headers['if-none-exist'], type);
+  if (!existing.ok) return existing;
+  if (existing.value !== undefined) return ok(writeAnswer(work, request, 200, existing.value));
+  const made = await createAs(work, type, bodyOf(request), work.newId());
+  return made.ok ? ok(writeAnswer(work, request, 201, made.value)) : made;
+}
+
+/** Conditional references (`Patient?identifier=…`) become literal, inside what the caller can see; one that names none, or several, fails. */
+export async function withLiteralReferences(work: Work, body: Json | undefined): Promise<Result<Json | undefined>> {
+  if (body === undefined) return ok(body);
+  const literal = new Map<string, string>();
+  for (const text of conditionalReferencesOf(body)) {
+    const [type = '', search = ''] = text.split(/\?(.*)/s);
+    const found = work.deps.declarations.has(type)
+      ? await conditionalMatches(work, type, [...new URLSearchParams(search)])
+      : ok([]);
     if (!found.ok) return found;
     const [first, second] = found.value;
     if (second !== undefined)
-      return fail({ code: 'precondition-failed', text: 'the condition matches more than one resource' });
-    if (first !== undefined) {
-      work.traces.push({ owner: first.owner, item: `${type}/${first.id}` });
-      return ok(writeAnswer(work, request, 200, first));
-    }
+      return fail({ code: 'precondition-failed', text: 'a conditional reference matches more than one resource' });
+    if (first === undefined) return unprocessable('a conditional reference cannot be resolved');
+    literal.set(text, `${type}/${first.id}`);
   }
-  const made = await createAs(work, type, bodyOf(request), work.newId());
-  return made.ok ? ok(writeAnswer(work, request, 201, made.value)) : made;
+  return ok(literal.size === 0 ? body : mapReferences(body, (text) => literal.get(text) ?? text));
 }
 
 /** Creates under an id chosen by the server. */
@@ -92,8 +129,10 @@ export async function createAs(work: Work, type: string, body: Json | undefined,
   const allowed = mayTry(work, 'c', type);
   if (!allowed.ok) return allowed;
   const rule = declarationOf(work, type).writes.create;
-  if (rule === undefined) return notAllowed(`${type} is not created through the API`, 'GET, HEAD');
-  const resource = prepared(work, type, body);
+  if (rule === undefined) return notAllowed(`${type} is not created through the API`, allowOf(work, type, 'type'));
+  const literal = await withLiteralReferences(work, body);
+  if (!literal.ok) return literal;
+  const resource = prepared(work, type, literal.value);
   if (!resource.ok) return resource;
   const { id: _sent, ...withoutId } = resource.value;
   // INVARIANT: `resourceType` stays.
@@ -129,7 +168,7 @@ export async function update(work: Work, request: FhirRequest, key: Key): Promis
   const allowed = mayTry(work, 'u', key.type);
   if (!allowed.ok) return allowed;
   if (declarationOf(work, key.type).writes.update === undefined) {
-    return notAllowed(`${key.type} is not updated through the API`, 'GET, HEAD');
+    return notAllowed(`${key.type} is not updated through the API`, allowOf(work, key.type, 'item'));
   }
   const body = asObject(bodyOf(request));
   if (body !== undefined && body['id'] !== key.id)
@@ -145,7 +184,9 @@ type Changed = { readonly resource: Resource; readonly how: 'put' | 'patch'; rea
 
 async function change(work: Work, request: FhirRequest, before: Version, changed: Changed): Promise<Result<Answer>> {
   const rule = declarationOf(work, before.type).writes.update;
-  if (rule === undefined) return notAllowed(`${before.type} is not updated through the API`, 'GET, HEAD');
+  if (rule === undefined) {
+    return notAllowed(`${before.type} is not updated through the API`, allowOf(work, before.type, 'item'));
+  }
   const current = parsed(before);
   const { resource, how, byPosition } = changed;
   const accepted = await rule(work, { before, current, how, byPosition }, resource);
@@ -172,7 +213,7 @@ export async function patch(work: Work, request: FhirRequest, key: Key): Promise
   const allowed = mayTry(work, 'u', key.type);
   if (!allowed.ok) return allowed;
   if (declarationOf(work, key.type).writes.update === undefined) {
-    return notAllowed(`${key.type} is not patched through the API`, 'GET, HEAD');
+    return notAllowed(`${key.type} is not patched through the API`, allowOf(work, key.type, 'item'));
   }
   if (request.body.kind !== 'json')
     return fail({ code: 'unsupported-media-type', text: 'a patch is JSON Patch or FHIRPath Patch' });
@@ -211,7 +252,26 @@ function applyPatch(
     return ok({ resource: applied.value as Resource, byPosition: labelsByPosition(body) });
   }
   const applied = applyFhirPathPatch(current, body, work.deps.definitions);
-  return applied.ok ? ok({ resource: applied.value, byPosition: false }) : applied;
+  return applied.ok ? ok({ resource: applied.value, byPosition: pathsByPosition(body) }) : applied;
+}
+
+/** Pointers to labels, or to what holds all of them. */
+const HOLDS_LABELS = /^(\/securityLabel(\/.*)?|\/meta|\/meta\/security(\/.*)?)?$/;
+
+/** Steps of a path that name a label by its position; a FHIRPath Patch that names it says `where(…)`. */
+const BY_POSITION = /(securityLabel|security)\b.*(\[|\b(first|last)\b)/;
+
+/** W10, of a FHIRPath Patch: a path to labels by position, or to all of them at once. */
+function pathsByPosition(parameters: Json): boolean {
+  for (const operation of asArray(asObject(parameters)?.['parameter']).map(asObject)) {
+    const parts = new Map(asArray(operation?.['part']).map((p) => [asText(asObject(p)?.['name']), asObject(p)]));
+    const path = asText(parts.get('path')?.['valueString']) ?? '';
+    const type = asText(parts.get('type')?.['valueCode']);
+    if (type === 'add' || type === 'insert') continue;
+    if (BY_POSITION.test(path) || (type === 'move' && /security/.test(path))) return true;
+    if (/(^|\.)(securityLabel|security|meta)$/.test(path.trim())) return true;
+  }
+  return false;
 }
 
 /**
@@ -224,9 +284,11 @@ function labelsByPosition(body: Json): boolean {
     const path = asText(operation?.['path']) ?? '';
     const op = asText(operation?.['op']);
     if (op === 'test') tested.push(path);
-    if (op === 'test' || !/^\/(securityLabel|meta\/security)(\/|$)/.test(path)) continue;
+    if (op === 'test') continue;
     if (op === 'add' && /^\/(securityLabel|meta\/security)(\/-)?$/.test(path)) continue;
-    if (!tested.some((t) => path === t || t.startsWith(`${path}/`))) return true;
+    const taken = op === 'move' ? [path, asText(operation?.['from']) ?? ''] : [path];
+    const known = (place: string) => tested.some((t) => place === t || t.startsWith(`${place}/`));
+    if (taken.some((place) => HOLDS_LABELS.test(place) && !known(place))) return true;
   }
   return false;
 }
@@ -235,7 +297,9 @@ export async function remove(work: Work, request: FhirRequest, key: Key): Promis
   const allowed = mayTry(work, 'd', key.type);
   if (!allowed.ok) return allowed;
   const rule = declarationOf(work, key.type).writes.remove;
-  if (rule === undefined) return notAllowed(`${key.type} is not deleted through the API`, 'GET, HEAD, PUT, PATCH');
+  if (rule === undefined) {
+    return notAllowed(`${key.type} is not deleted through the API`, allowOf(work, key.type, 'item'));
+  }
   const found = await target(work, request, key, 'd');
   if (!found.ok) return found;
   const accepted = await rule(work, found.value, parsed(found.value));
