@@ -76,6 +76,7 @@ export async function start(config: Config): Promise<Running> {
     accessTypes: ACCESS_TYPES,
     policy: config.policy,
     directory: directoryMemory(),
+    auditEntries: new Map(),
     summaries: summariesOf(definitions),
     definitions,
     baseUrl: config.baseUrl,

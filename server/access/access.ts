@@ -95,12 +95,13 @@ export function createAccess(options: AccessOptions): Access {
   function itemsInSight(depth: number): readonly Vote[] {
     if (caller.kind === 'operator') return [];
     const reachable = [...types.keys()]
-      .filter((type) => type !== 'AuditEvent' || depth < DEEPEST)
+      // The Patient whom an event is about is no item.
+      .filter((type) => type !== 'Patient' && (type !== 'AuditEvent' || depth < DEEPEST))
       .flatMap((type): Predicate[] => {
         const guard = guardOf(decideOn(type, depth + 1, true, 'read'));
         return guard.residual.op === 'none'
           ? []
-          : [{ op: 'via', param: '_item', hop: hop(guard, ALL, { deleted: true }) }];
+          : [{ op: 'via', param: 'entity', hop: hop(guard, ALL, { deleted: true }) }];
       });
     return [limit('D8', or(not(term('_items', '1')), ...reachable))];
   }

@@ -2,6 +2,7 @@
 import type { AccessTypes } from '../access/access.ts';
 import type { Policy } from '../access/policy.ts';
 import type { Definitions } from '../fhir/definitions.ts';
+import type { IndexEntry } from '../fhir/index-entry.ts';
 import type { SearchRegistry } from '../fhir/search-parameter.ts';
 import type { Summaries } from '../fhir/summary.ts';
 import type { CursorSeal } from '../ports/cursor-seal.ts';
@@ -24,6 +25,8 @@ export type Deps = {
   readonly accessTypes: AccessTypes;
   readonly policy: Policy;
   readonly directory: DirectoryMemory;
+  /** Index entries of the constant part of AuditEvents, by token and act. */
+  readonly auditEntries: Map<string, IndexEntry>;
   readonly summaries: Summaries;
   readonly definitions: Definitions;
   /** Without a trailing slash. */

@@ -1,11 +1,11 @@
 /** O1: what a request did, recorded in the unit that did it. One AuditEvent for each person, refusals too. */
 import { type RuleId, systemGuard } from '../access/decision.ts';
 import { type AuditDraft, auditEvent, auditMarks, withoutSecretMark } from '../audit/event.ts';
-import { termText } from '../fhir/index-entry.ts';
+import { type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
 import { asObject } from '../fhir/json.ts';
 import type { Failure } from '../fhir/result.ts';
-import type { Ref } from '../fhir/types.ts';
+import type { Ref, Resource } from '../fhir/types.ts';
 import { specialise } from '../query/matches.ts';
 import type { Interaction } from './answer.ts';
 import type { FhirRequest } from './request.ts';
@@ -158,8 +158,7 @@ async function append(work: Work, request: FhirRequest, draft: AuditDraft): Prom
     serverAddress: deps.serverAddress,
   });
   const resource = withServerMeta(event, key, '1', now);
-  // The mark of a secret session is for the holder and the operator: it is not searchable, or `_tag` would tell the others.
-  const indexed = indexResource(deps.registry, withoutSecretMark(resource), { baseUrl: deps.baseUrl });
+  const indexed = entryOf(work, request, draft, resource);
   const marks = auditMarks(resource);
   await work.unit.put({
     key,
@@ -175,4 +174,52 @@ async function append(work: Work, request: FhirRequest, draft: AuditDraft): Prom
     },
     filing: { filedAt: now, side: 'server' },
   });
+}
+
+/** What is the same in the events of one token and one kind of act is indexed once. */
+const CONSTANT = 5000;
+
+/**
+ * The search parameters of an event. Recorded time and entities differ each time; agents, type, outcome and profile are those of the token and
+ * the act, and most of the work.
+ */
+function entryOf(work: Work, request: FhirRequest, draft: AuditDraft, event: Resource): IndexEntry {
+  const { deps, caller } = work;
+  const options = { baseUrl: deps.baseUrl };
+  const { recorded, entity, ...constant } = event;
+  const key = [
+    caller.claims.issuer,
+    caller.claims.tokenId,
+    caller.self ?? '',
+    caller.structure ?? '',
+    draft.action,
+    draft.interaction,
+    draft.refused,
+    draft.person === undefined,
+    request.address,
+  ].join('\n');
+  let base = deps.auditEntries.get(key);
+  if (base === undefined) {
+    // The mark of a secret session is for the holder and the operator: it is not searchable, or `_tag` would tell the others.
+    // INVARIANT: `resourceType` is among what is constant.
+    base = indexResource(deps.registry, withoutSecretMark(constant as Resource), options);
+    if (deps.auditEntries.size >= CONSTANT) deps.auditEntries.clear();
+    deps.auditEntries.set(key, base);
+  }
+  const own = indexResource(
+    deps.registry,
+    {
+      resourceType: 'AuditEvent',
+      ...(recorded === undefined ? {} : { recorded }),
+      ...(entity === undefined ? {} : { entity }),
+    },
+    options,
+  );
+  const sorted = new Set(own.sort.map((s) => s.param));
+  return {
+    terms: [...base.terms, ...own.terms],
+    strings: [...base.strings, ...own.strings],
+    ranges: [...base.ranges, ...own.ranges],
+    sort: [...own.sort, ...base.sort.filter((s) => !sorted.has(s.param))],
+  };
 }

@@ -166,26 +166,20 @@ export const itemsOf = (event: JsonObject): readonly string[] =>
     .map((e) => referenceOf(e?.['what']))
     .filter((r) => r !== undefined);
 
-/** What the guard of AuditEvent asks about: who acted, which items are named, whether the session was secret. */
+/**
+ * What the guard of AuditEvent asks about beside the search parameters `agent` (who acted) and `entity` (what is named): whether any item is named
+ * at all, and whether the session was secret.
+ */
 export function auditMarks(event: JsonObject): {
   readonly terms: readonly (readonly [string, string])[];
   readonly ranges: readonly { readonly param: string; readonly lo: number; readonly hi: number }[];
 } {
   const items = itemsOf(event);
-  const agent = asArray(event['agent'])
-    .map(asObject)
-    .find((a) => a?.['requestor'] === true);
-  const actor = referenceOf(agent?.['who']);
   const secret = asArray(asObject(event['meta'])?.['tag'])
     .map(asObject)
     .some((t) => t?.['system'] === SYSTEM.audit && t['code'] === 'secret');
   return {
-    terms: [
-      ...(actor === undefined ? [] : [['_agent', actor] as const]),
-      ...(items.length === 0 ? [] : [['_items', '1'] as const]),
-      ...items.map((i) => ['_item', i] as const),
-      ...(secret ? [['_secret', '1'] as const] : []),
-    ],
+    terms: [...(items.length === 0 ? [] : [['_items', '1'] as const]), ...(secret ? [['_secret', '1'] as const] : [])],
     ranges: [],
   };
 }

@@ -18,7 +18,17 @@ import {
   transactionBody,
 } from '../support/fhir-bodies.ts';
 import { serverExists, startServer, type TestServer } from '../support/server.ts';
-import { type Answer, buildWorld, createMint, type Mint, nationalId, send, structureId, traitsOf } from '../support/world.ts';
+import { createIssuer, type TestIssuer } from '../support/tokens.ts';
+import {
+  type Answer,
+  buildWorld,
+  createMint,
+  type Mint,
+  nationalId,
+  send,
+  structureId,
+  traitsOf,
+} from '../support/world.ts';
 
 type Part = {
   readonly name: string;
@@ -74,6 +84,7 @@ const minute = 60_000;
 describe.skipIf(!serverExists())('a space with its people', () => {
   let server: TestServer;
   let mint: Mint;
+  let narrow: TestIssuer;
   const ids = new Map<string, string>();
   let now = built;
   const idOf = (name: string): string => ids.get(name) ?? `missing ${name}`;
@@ -98,7 +109,8 @@ describe.skipIf(!serverExists())('a space with its people', () => {
       ...parts,
     });
   const feed = async (caller: WorldCaller, name: string, labels: readonly string[]): Promise<void> => {
-    const author = caller.kind === 'professional' ? literal(`Practitioner/${caller.person}`) : literal('Organization/s2');
+    const author =
+      caller.kind === 'professional' ? literal(`Practitioner/${caller.person}`) : literal('Organization/s2');
     const urn = (tail: string): string => `urn:uuid:00000000-0000-4000-8000-0000000000${tail}`;
     const number = String(10 + ids.size);
     const answer = await ask(
@@ -139,7 +151,7 @@ describe.skipIf(!serverExists())('a space with its people', () => {
           literal(name),
         ) &&
         (structure === undefined || ref(actor.part, 'structure') === literal(structure)) &&
-        (name.startsWith('Organization') === (one(actor.part, 'kind')?.valueCode === 'structure')),
+        name.startsWith('Organization') === (one(actor.part, 'kind')?.valueCode === 'structure'),
     )?.part;
   const accessOf = (actor: readonly Part[] | undefined, mode: string): readonly Part[] | undefined =>
     all(actor, 'access').find((access) => one(access.part, 'mode')?.valueCode === mode)?.part;
@@ -168,7 +180,8 @@ describe.skipIf(!serverExists())('a space with its people', () => {
       issuers: (base) => {
         const made = createMint(base);
         mint = made.mint;
-        return made.entries;
+        narrow = createIssuer('https://narrow.test.example', ['patient'], base);
+        return [...made.entries, narrow.entry];
       },
       policy: { matrix },
       clock: built,
@@ -185,10 +198,17 @@ describe.skipIf(!serverExists())('a space with its people', () => {
     await make(insurer, { ...consent({ kind: 'space-existence', provision: 'permit', state: 'active' }) }, 'space');
     await make(
       insurer,
-      { ...consent({ kind: 'attending-physician', provision: 'permit', actor: literal('Practitioner/dr2') }), performer: [{ reference: byInsurer.performer }] },
+      {
+        ...consent({ kind: 'attending-physician', provision: 'permit', actor: literal('Practitioner/dr2') }),
+        performer: [{ reference: byInsurer.performer }],
+      },
       'attending',
     );
-    await make(holder, consent({ kind: 'professional-access', provision: 'permit', actor: literal('Practitioner/dr1') }), 'dr1');
+    await make(
+      holder,
+      consent({ kind: 'professional-access', provision: 'permit', actor: literal('Practitioner/dr1') }),
+      'dr1',
+    );
     await make(
       { kind: 'feeder', structure: 's2' },
       careTeamBody({
@@ -199,11 +219,6 @@ describe.skipIf(!serverExists())('a space with its people', () => {
       }),
       'team',
     );
-    await make(
-      professional('none', 's3', '98'),
-      consent({ kind: 'professional-access', provision: 'permit', actor: literal('Practitioner/none') }),
-      'refused',
-    ).catch(() => undefined);
     await make(holder, relatedPersonBody(literal('Patient/p2'), 'Aide', []), 'aide');
     await make(
       holder,
@@ -240,7 +255,7 @@ describe.skipIf(!serverExists())('a space with its people', () => {
       const dr1 = actorOf(answer, 'Practitioner/dr1');
       expect(one(dr1, 'practitioner')?.valueReference?.display).toBe('DR1 ESSAI');
       expect(one(dr1, 'structure')?.valueReference?.display).toBe('TEST S1');
-      expect(codesOf(dr1, 'source')).toEqual(['access', 'author']);
+      expect(codesOf(dr1, 'source')).toEqual(['access', 'author', 'consent']);
       expect(decisionOf(dr1, 'TREAT')).toBe('permit');
       expect(french(accessOf(dr1, 'TREAT'))).toBe('Ce professionnel est autorisé.');
       const dr2 = actorOf(answer, 'Practitioner/dr2');
@@ -332,17 +347,478 @@ describe.skipIf(!serverExists())('a space with its people', () => {
       const scoped = (scope: string) =>
         send(server.base, {
           path: `${literal('DocumentReference/letter')}/$who-can-see`,
-          token: remint(holder, scope),
+          token: narrow.holder({ now, patient: idOf('Patient/p2'), scope }),
         });
       expect((await scoped('patient/Consent.rs')).status).toBe(403);
-      const narrow = await scoped('patient/DocumentReference.r');
-      expect(codesOf(partsOf(narrow), 'leftOut')).toEqual(['Consent', 'CareTeam', 'AuditEvent']);
-      expect(actorOf(narrow, 'Practitioner/dr2')).toBeUndefined();
-      expect(actorOf(narrow, 'Practitioner/dr1')).toBeDefined();
+      const some = await scoped('patient/DocumentReference.r');
+      expect(codesOf(partsOf(some), 'leftOut')).toEqual(['Consent', 'CareTeam', 'AuditEvent']);
+      expect(actorOf(some, 'Practitioner/dr2')).toBeUndefined();
+      expect(actorOf(some, 'Practitioner/dr1')).toBeDefined();
     });
   });
 
-  /** A token of the same caller with other scopes; the issuer signs any. */
-  const remint = (caller: WorldCaller, scope: string): string =>
-    mint(caller, ids, now, scope);
+  describe('Consent/$evaluate', () => {
+    const block = (name: string) => ({
+      name: 'consent',
+      resource: consent({ kind: 'professional-access', provision: 'deny', actor: literal(name) }),
+    });
+    const changesOf = (answer: Answer, name: string, structure?: string) =>
+      all(actorOf(answer, name, structure), 'change').map((change) => ({
+        mode: one(change.part, 'mode')?.valueCode,
+        effect: one(change.part, 'effect')?.valueCode,
+        type: one(change.part, 'type')?.valueCode,
+        count: one(change.part, 'count')?.valueInteger,
+        items: all(change.part, 'item').map((item) => item.valueReference?.reference),
+        text: english(change.part),
+      }));
+
+    test('tells what a block would take away, and leaves nothing behind', async () => {
+      const before = await snapshot();
+      const answer = await evaluate(holder, block('Practitioner/dr1'));
+      expect(answer.status).toBe(200);
+      const changes = changesOf(answer, 'Practitioner/dr1', 'Organization/s1');
+      const documents = changes.filter((c) => c.type === 'DocumentReference');
+      expect(documents.map((c) => [c.mode, c.effect])).toEqual([
+        ['TREAT', 'loses'],
+        ['BTG', 'loses'],
+        ['ETREAT', 'loses'],
+      ]);
+      // Two of the three that dr1 reads: the third is hidden from the holder, and the masked one was not theirs to lose.
+      expect(documents[0]?.items).toEqual(
+        [literal('DocumentReference/letter'), literal('DocumentReference/private')].sort(),
+      );
+      expect(documents[0]?.count).toBe(2);
+      expect(documents[0]?.text).toBe('You blocked this professional.');
+      expect(all(partsOf(answer), 'changes').map((p) => p.valueReference?.reference)).toEqual([literal('Consent/dr1')]);
+      expect(actorOf(answer, 'Practitioner/nurse')).toBeUndefined();
+      expect(one(partsOf(answer), 'unaffected')?.valueInteger).toBeGreaterThanOrEqual(3);
+      expect(await snapshot()).toBe(before);
+      expect((await ask(professional('dr1', 's1'), 'GET', literal('DocumentReference/letter'))).status).toBe(200);
+    });
+
+    test('tells what an authorisation would give, to somebody who was not known before', async () => {
+      const before = await snapshot();
+      const answer = await evaluate(holder, {
+        name: 'consent',
+        resource: consent({ kind: 'professional-access', provision: 'permit', actor: literal('Practitioner/none') }),
+      });
+      const changes = changesOf(answer, 'Practitioner/none');
+      expect(changes.map((c) => [c.mode, c.effect, c.type, c.count])).toEqual([
+        ['TREAT', 'gains', 'RelatedPerson', 1],
+        ['TREAT', 'gains', 'DocumentReference', 2],
+      ]);
+      expect(await snapshot()).toBe(before);
+    });
+
+    test('of an entry that would be ended, what it gives now', async () => {
+      const stored = await ask(holder, 'GET', literal('Consent/dr1'));
+      const answer = await evaluate(holder, { name: 'consent', resource: { ...stored.json, status: 'inactive' } });
+      expect(changesOf(answer, 'Practitioner/dr1').map((c) => [c.mode, c.effect])).toEqual([
+        ['TREAT', 'loses'],
+        ['TREAT', 'loses'],
+      ]);
+      expect((await ask(holder, 'GET', literal('Consent/dr1'))).text).toBe(stored.text);
+    });
+
+    test('of a mask and of an unmasking: the one item, for those whom it hides it from', async () => {
+      const before = await snapshot();
+      const label = (item: string, code: string) => [
+        { name: 'item', valueReference: { reference: literal(item) } },
+        { name: 'label', valueCode: code },
+      ];
+      const masking = await evaluate(holder, ...label('DocumentReference/private', 'mask'));
+      expect(changesOf(masking, 'Practitioner/dr1')).toEqual(
+        ['TREAT', 'BTG', 'ETREAT'].map((mode) => ({
+          mode,
+          effect: 'loses',
+          type: 'DocumentReference',
+          count: 1,
+          items: [literal('DocumentReference/private')],
+          text: expect.stringContaining('masked'),
+        })),
+      );
+      expect(actorOf(masking, 'Practitioner/dr2')).toBeUndefined();
+      const unmasking = await evaluate(holder, ...label('DocumentReference/masked', 'unmask'));
+      expect(changesOf(unmasking, 'Practitioner/dr1').map((c) => c.effect)).toEqual(['gains', 'gains', 'gains']);
+      const everything = await evaluate(holder, {
+        name: 'consent',
+        resource: consent({ kind: 'document-default', provision: 'deny' }),
+      });
+      expect(changesOf(everything, 'Practitioner/nurse', 'Organization/s2')).not.toEqual([]);
+      expect(await snapshot()).toBe(before);
+    });
+
+    test('of an opposition to feeding', async () => {
+      const answer = await evaluate(holder, {
+        name: 'consent',
+        resource: consent({ kind: 'feed-opposition', provision: 'deny', actor: literal('Organization/s1') }),
+      });
+      expect(one(actorOf(answer, 'Practitioner/dr1', 'Organization/s1'), 'feeding')?.valueCode).toBe('loses');
+    });
+
+    test('refuses as the write itself would, and asks nothing of others', async () => {
+      const before = await snapshot();
+      const other = await evaluate(professional('dr2', 's3'), block('Practitioner/dr1'));
+      expect([other.status, ruleOf(other)]).toEqual([403, 'W9']);
+      const aide = await evaluate(caregiver, block('Practitioner/dr1'));
+      expect([aide.status, ruleOf(aide)]).toEqual([403, 'W12']);
+      const shape = await evaluate(holder, {
+        name: 'consent',
+        resource: { ...block('Practitioner/dr1').resource, policy: [] },
+      });
+      expect(shape.status).toBe(422);
+      const notTheirs = await evaluate(holder, {
+        name: 'consent',
+        resource: consent({ kind: 'attending-physician', provision: 'permit', actor: literal('Practitioner/dr1') }),
+      });
+      expect([notTheirs.status, ruleOf(notTheirs)]).toEqual([403, 'W15']);
+      const hidden = await evaluate(
+        holder,
+        { name: 'item', valueReference: { reference: literal('DocumentReference/hidden') } },
+        { name: 'label', valueCode: 'mask' },
+      );
+      expect(hidden.status).toBe(404);
+      expect((await evaluate(holder)).status).toBe(400);
+      expect((await ask(holder, 'GET', 'Consent/$evaluate')).status).toBe(405);
+      const bundled = await ask(holder, 'POST', '', {
+        resourceType: 'Bundle',
+        type: 'transaction',
+        entry: [
+          { resource: parameters(block('Practitioner/dr1')), request: { method: 'POST', url: 'Consent/$evaluate' } },
+        ],
+      });
+      expect(bundled.status).toBe(400);
+      expect(await snapshot()).toBe(before);
+    });
+
+    test('is recorded like a reading, and once', async () => {
+      const latest = async () => (await eventsOf('subtype=operation'))[0];
+      const last = (await latest())?.id;
+      const answer = await evaluate(holder, block('Practitioner/dr1'));
+      const recorded = await eventsOf('subtype=operation');
+      const mine = recorded.filter((event) =>
+        JSON.stringify(event).includes(answer.headers.get('x-request-id') ?? '-'),
+      );
+      expect(mine).toHaveLength(1);
+      expect(mine[0]?.id).not.toBe(last);
+      expect(JSON.stringify(mine[0])).toContain(literal('DocumentReference/letter'));
+      expect(mine[0]?.action).toBe('R');
+    });
+  });
+
+  describe('AuditEvent/[id]/$explain', () => {
+    const explain = (caller: WorldCaller, event: Resource | undefined): Promise<Answer> =>
+      ask(caller, 'GET', `AuditEvent/${event?.id}/$explain`);
+    const readBy = async (name: string, outcome: string): Promise<Resource | undefined> =>
+      (await eventsOf(`agent=${literal(name)}&outcome=${outcome}&subtype=read`)).find(
+        (event) => event.recorded !== undefined && at(String(event.recorded)) < asked,
+      );
+
+    test('tells why it was allowed then, and that it would be no more', async () => {
+      const event = await readBy('Practitioner/dr1', '0');
+      const before = await explain(holder, event);
+      expect(before.status).toBe(200);
+      expect(one(partsOf(before), 'decision')?.valueCode).toBe('permit');
+      expect(one(partsOf(before), 'reconstructed')?.valueBoolean).toBe(true);
+      expect(french(partsOf(before))).toBe('À ce moment : Ce professionnel est autorisé.');
+      expect(one(one(partsOf(before), 'now')?.part, 'decision')?.valueCode).toBe('permit');
+      // The right ends afterwards; the explanation of what it allowed does not.
+      await clock(asked + minute);
+      const stored = await ask(holder, 'GET', literal('Consent/dr1'));
+      await ask(holder, 'PUT', literal('Consent/dr1'), { ...stored.json, status: 'inactive' } as unknown as Resource);
+      await clock(asked + 2 * minute);
+      const answer = await explain(holder, event);
+      const parts = partsOf(answer);
+      expect(french(parts)).toBe('À ce moment : Ce professionnel est autorisé.');
+      expect(codesOf(parts, 'ground')).toEqual(['A3:professional']);
+      const fact = all(parts, 'fact').find((f) => one(f.part, 'kind')?.valueCode === 'professional-access');
+      expect(ref(fact?.part, 'right')).toBe(`${literal('Consent/dr1')}/_history/1`);
+      expect(one(fact?.part, 'stillInForce')?.valueBoolean).toBe(false);
+      const now = one(parts, 'now')?.part;
+      expect([one(now, 'decision')?.valueCode, codesOf(now, 'rule'), french(now)]).toEqual([
+        'deny',
+        ['A3'],
+        'Aucune autorisation n’est ouverte.',
+      ]);
+      const renewed = await ask(
+        holder,
+        'POST',
+        'Consent',
+        consent({ kind: 'professional-access', provision: 'permit', actor: literal('Practitioner/dr1') }),
+      );
+      expect(renewed.status).toBe(201);
+    });
+
+    test('tells why it was refused', async () => {
+      const parts = partsOf(await explain(holder, await readBy('Practitioner/stranger', '4')));
+      expect(one(parts, 'decision')?.valueCode).toBe('deny');
+      expect(codesOf(parts, 'rule')).toContain('A3');
+      expect(english(parts)).toBe('At that time: No authorisation is open.');
+    });
+
+    test('tells an emergency as one', async () => {
+      const parts = partsOf(await explain(holder, await readBy('Practitioner/stranger', '0')));
+      expect(one(parts, 'purpose')?.valueCode).toBe('BTG');
+      expect(french(parts)).toBe('À ce moment : En urgence, vous permettez cet accès.');
+    });
+
+    test('shows a reader no more than the event does', async () => {
+      const event = await readBy('Practitioner/stranger', '0');
+      expect((await explain(professional('dr1', 's1'), event)).status).toBe(404);
+      const attending = partsOf(await explain(professional('dr2', 's3'), event));
+      expect(english(attending)).toBe('At that time: In an emergency, the person allows this access.');
+      expect(all(attending, 'now')).toEqual([]);
+      expect(one(attending, 'reconstructed')).toBeUndefined();
+      // An act that names only what the caregiver may not see is no act for them.
+      const privately = (await eventsOf(`agent=${literal('Practitioner/dr1')}&subtype=read`)).find(
+        (one) => JSON.stringify(one).includes(literal('DocumentReference/private')) && at(String(one.recorded)) < asked,
+      );
+      expect((await explain(holder, privately)).status).toBe(200);
+      expect((await explain(caregiver, privately)).status).toBe(404);
+    });
+  });
+
+  describe('Patient/[id]/$access-register', () => {
+    const register = (caller: WorldCaller, query = ''): Promise<Answer> =>
+      ask(caller, 'GET', `Patient/${idOf('Patient/p2')}/$access-register${query}`);
+    const rightsOf = (answer: Answer) =>
+      all(partsOf(answer), 'right').map((right) => ({
+        kind: one(right.part, 'kind')?.valueCode,
+        actor: ref(right.part, 'actor'),
+        origin: one(right.part, 'origin')?.valueCode,
+        inForce: one(right.part, 'inForce')?.valueBoolean,
+        accesses: one(right.part, 'accesses')?.valueInteger,
+      }));
+    const during = `?start=2026-10-03&end=2026-10-03`;
+
+    test('lists rights in force and past, with their origin and use', async () => {
+      const answer = await register(holder, '?end=2026-10-04');
+      expect(answer.status).toBe(200);
+      const rights = rightsOf(answer);
+      expect(rights).toContainEqual({
+        kind: 'attending-physician',
+        actor: literal('Practitioner/dr2'),
+        origin: 'insurer',
+        inForce: true,
+        accesses: expect.any(Number),
+      });
+      expect(rights).toContainEqual({
+        kind: 'care-team',
+        actor: literal('Practitioner/nurse'),
+        origin: 'team',
+        inForce: true,
+        accesses: 0,
+      });
+      // dr1's first entry was ended above: a past right, with the accesses of its time.
+      expect(rights).toContainEqual({
+        kind: 'professional-access',
+        actor: literal('Practitioner/dr1'),
+        origin: 'given',
+        inForce: false,
+        accesses: expect.any(Number),
+      });
+      const past = all(partsOf(answer), 'right').find((r) => ref(r.part, 'source') === literal('Consent/dr1'));
+      expect(one(past?.part, 'until')?.valueInstant).toBe(new Date(asked + minute).toISOString());
+      expect(one(past?.part, 'lastAccess')?.valueInstant).toBe(new Date(visited + 60 * minute).toISOString());
+    });
+
+    test('groups accesses by visit, refused attempts included', async () => {
+      const answer = await register(holder, during);
+      const visits = all(partsOf(answer), 'visit').map((visit) => ({
+        actor: ref(visit.part, 'actor'),
+        purpose: one(visit.part, 'purpose')?.valueCode,
+        accesses: one(visit.part, 'accesses')?.valueInteger,
+        refused: one(visit.part, 'refused')?.valueInteger,
+      }));
+      const dr1 = literal('Practitioner/dr1');
+      const stranger = literal('Practitioner/stranger');
+      expect(visits.filter((v) => v.actor === dr1)).toEqual([
+        { actor: dr1, purpose: 'TREAT', accesses: 1, refused: 0 },
+        { actor: dr1, purpose: 'TREAT', accesses: 2, refused: 0 },
+      ]);
+      expect(visits.filter((v) => v.actor === stranger)).toEqual(
+        expect.arrayContaining([
+          { actor: stranger, purpose: 'BTG', accesses: 1, refused: 0 },
+          { actor: stranger, purpose: 'TREAT', accesses: 0, refused: 1 },
+        ]),
+      );
+      expect(visits).toHaveLength(4);
+    });
+
+    test('is ready for a page, page by page', async () => {
+      const page = await register(holder, `${during}&view=page&_count=3`);
+      expect(page.headers.get('content-type')).toContain('application/json');
+      type Page = {
+        readonly rights: readonly {
+          readonly actor?: { readonly name?: string };
+          readonly label: { readonly fr: string };
+        }[];
+        readonly visits: readonly { readonly actor?: { readonly name?: string }; readonly events: readonly string[] }[];
+        readonly next?: string;
+      };
+      const first = page.json as unknown as Page;
+      expect(first.visits[0]?.actor?.name).toMatch(/ESSAI$/);
+      expect(first.rights.map((right) => right.label.fr)).toContain('Médecin traitant');
+      expect(first.next).toBeDefined();
+      const rest = (await ask(holder, 'GET', first.next ?? '')).json as unknown as Page;
+      const events = [...first.visits, ...rest.visits].flatMap((visit) => visit.events);
+      expect(new Set(events).size).toBe(5);
+      expect(rest.rights).toEqual([]);
+      expect((await ask(caregiver, 'GET', first.next ?? '')).status).toBe(400);
+    });
+
+    test('is for each reader what they may read', async () => {
+      const all3 = all(partsOf(await register(holder, during)), 'visit').length;
+      const aide = partsOf(await register(caregiver, during));
+      const itemsOf = (parts: readonly Part[]) =>
+        all(parts, 'visit').flatMap((visit) => all(visit.part, 'item').map((item) => item.valueReference?.reference));
+      expect(itemsOf(aide)).not.toContain(literal('DocumentReference/private'));
+      expect(itemsOf(partsOf(await register(holder, during)))).toContain(literal('DocumentReference/private'));
+      const attending = partsOf(await register(professional('dr2', 's3'), during));
+      expect(all(attending, 'visit')).toHaveLength(all3);
+      const own = partsOf(await register(professional('nurse', 's2', '60'), during));
+      expect(all(own, 'visit')).toHaveLength(0);
+      expect((await register(professional('dr2', 's3', '10', 'BTG'), during)).status).toBe(200);
+      expect(all(partsOf(await register(professional('dr2', 's3', '10', 'BTG'), during)), 'visit')).toEqual([]);
+      expect((await register({ kind: 'feeder', structure: 's2' }, during)).status).toBe(403);
+      expect((await register({ kind: 'operator' }, during)).status).toBe(404);
+    });
+
+    test('hides secret sessions from representatives', async () => {
+      await clock(asked + 30 * minute);
+      await ask({ ...holder, secret: true }, 'GET', literal('DocumentReference/letter'));
+      await clock(asked + 31 * minute);
+      const secrets = async (caller: WorldCaller) =>
+        all(partsOf(await register(caller)), 'visit').filter((v) => one(v.part, 'secret')?.valueBoolean === true);
+      expect(await secrets(holder)).toHaveLength(1);
+      expect(await secrets(caregiver)).toHaveLength(0);
+    });
+
+    test('refuses a period that cannot be', async () => {
+      expect((await register(holder, '?start=2026-10-04&end=2026-10-03')).status).toBe(400);
+      expect((await register(holder, '?start=yesterday')).status).toBe(400);
+      expect((await register(holder, '?view=book')).status).toBe(400);
+      const other = await ask(holder, 'GET', 'Patient/someone/$access-register');
+      expect(other.status).toBe(404);
+    });
+  });
+
+  test('the CapabilityStatement names them', async () => {
+    const statement = (await send(server.base, { path: 'metadata' })).json as
+      | {
+          readonly rest?: readonly {
+            readonly resource: readonly {
+              readonly type: string;
+              readonly operation?: readonly { readonly name: string; readonly definition: string }[];
+            }[];
+          }[];
+        }
+      | undefined;
+    const named = (type: string) =>
+      statement?.rest?.[0]?.resource.find((resource) => resource.type === type)?.operation?.map((o) => o.name);
+    expect(named('DocumentReference')).toContain('who-can-see');
+    expect(named('Consent')).toEqual(['evaluate']);
+    expect(named('AuditEvent')).toEqual(['explain']);
+    expect(named('Patient')).toEqual(expect.arrayContaining(['access-register', 'everything']));
+    expect(JSON.stringify(statement)).toContain(`${EX}/OperationDefinition/who-can-see`);
+  });
+});
+
+/** What every actor gets of every item of random worlds, against what `$who-can-see` says of them. */
+describe.skipIf(!serverExists())('explanations replayed as decisions', () => {
+  const seed = Number(process.env.EXPLAIN_SEED ?? Math.floor(Math.random() * 0x7fffffff));
+  const worlds = Number(process.env.EXPLAIN_WORLDS ?? 1);
+
+  test.each(Array.from({ length: worlds }, (_, index) => seed + index))(
+    'world %i',
+    { timeout: 300_000 },
+    async (each) => {
+      const found = fc.sample(tameWorld, { seed: each, numRuns: 1 })[0] as World;
+      const world: World = {
+        ...found,
+        items: found.items.map((item) =>
+          item.type === 'Consent' && item.kind === 'space-existence'
+            ? ({ ...item, state: 'active', provision: 'permit', period: undefined } as typeof item)
+            : item,
+        ),
+      };
+      let mint: Mint | undefined;
+      const server = await startServer({
+        issuers: (base) => {
+          const made = createMint(base);
+          mint = made.mint;
+          return made.entries;
+        },
+        policy: { ...world.policy, clockToleranceSeconds: 0 },
+        clock: baseInstant,
+      });
+      try {
+        if (mint === undefined) throw new Error('no issuers were made');
+        const minted = mint;
+        const ids = await buildWorld(world, { base: server.base, mint: minted, setClock: server.setClock });
+        await server.setClock(baseInstant);
+        const logical = new Map([...ids].map(([name, id]) => [`${name.split('/')[0]}/${id}`, name]));
+        const get = (caller: WorldCaller, path: string): Promise<Answer> =>
+          send(server.base, { path, token: minted(caller, ids, baseInstant) });
+        const disagreements: string[] = [];
+        let compared = 0;
+        for (const item of world.items) {
+          if (!['DocumentReference', 'RelatedPerson', 'Appointment', 'List', 'Binary'].includes(item.type)) continue;
+          const id = ids.get(`${item.type}/${item.id}`);
+          const person =
+            'person' in item
+              ? item.person
+              : world.items.flatMap((d) =>
+                  d.type === 'DocumentReference' && item.type === 'Binary' && d.id === item.document ? [d.person] : [],
+                )[0];
+          if (id === undefined || person === undefined) continue;
+          const path = `${item.type}/${id}`;
+          const answer = await get({ kind: 'patient', person }, `${path}/$who-can-see`);
+          expect(answer.status).toBe((await get({ kind: 'patient', person }, path)).status);
+          for (const actor of all(partsOf(answer), 'actor')) {
+            const kind = one(actor.part, 'kind')?.valueCode;
+            const self = logical.get(
+              ref(actor.part, kind === 'representative' ? 'relatedPerson' : 'practitioner') ?? '',
+            );
+            const structure = logical.get(ref(actor.part, 'structure') ?? '')?.slice('Organization/'.length);
+            for (const told of all(actor.part, 'access')) {
+              const mode = one(told.part, 'mode')?.valueCode ?? '';
+              const callers: readonly WorldCaller[] =
+                kind === 'representative' && self !== undefined
+                  ? [{ kind: 'representative', related: self.slice('RelatedPerson/'.length), actsFor: person }]
+                  : kind === 'software' && structure !== undefined
+                    ? [{ kind: 'feeder', structure }]
+                    : self === undefined
+                      ? []
+                      : codesOf(actor.part, 'profession').map((profession) => ({
+                          kind: 'professional',
+                          person: self.slice('Practitioner/'.length),
+                          profession: profession ?? '',
+                          structure: structure ?? 's3',
+                          purpose: mode as 'TREAT',
+                          ...(mode === 'TREAT' ? {} : { patient: person }),
+                        }));
+              for (const caller of callers) {
+                // Somebody known in no place is judged without one: asked from a place that nothing of this world is about.
+                if (caller.kind === 'professional' && structure === undefined) continue;
+                const status = (await get(caller, path)).status;
+                compared += 1;
+                if ((status === 200) !== (one(told.part, 'decision')?.valueCode === 'permit'))
+                  disagreements.push(
+                    `${path} (${item.id}) ${JSON.stringify(caller)}: ${status}, told ${JSON.stringify(told)}`,
+                  );
+                const rules = codesOf(told.part, 'rule');
+                if (rules.length === 0) disagreements.push(`${path} ${JSON.stringify(caller)}: no rule`);
+                if ((english(told.part) ?? '') === '') disagreements.push(`${path}: no sentence`);
+              }
+            }
+          }
+        }
+        expect(disagreements, `seed ${each}`).toEqual([]);
+        expect(compared, `seed ${each}`).toBeGreaterThan(50);
+      } finally {
+        await server.dispose();
+      }
+    },
+  );
 });

@@ -107,7 +107,7 @@ export const auditEventRows: Rows = {
   ],
   professional: (asking) => [
     grant('D8', ...attendingParts(asking)),
-    grant('D8', treatOnly(asking), ...lightGate(asking), part('D8', self('_agent', asking))),
+    grant('D8', treatOnly(asking), ...lightGate(asking), part('D8', self('agent', asking))),
   ],
   operator: () => [grant('D8', part('D8', ALL))],
 };

@@ -192,6 +192,8 @@ async function qualificationOf(work: Work, self: Ref): Promise<string | undefine
 
 type Person = {
   readonly sources: Set<Source>;
+  /** From what names them wherever they practise. */
+  readonly anywhere: Set<Source>;
   /** structure (`''`: none known) → professions and sources there. */
   readonly places: Map<string, { readonly professions: Set<string>; readonly sources: Set<Source> }>;
 };
@@ -210,17 +212,20 @@ async function actorsFrom(work: Work, mentions: readonly Mention[]): Promise<rea
       representatives.set(self, (representatives.get(self) ?? new Set()).add(source));
       continue;
     }
-    const person = people.get(self) ?? { sources: new Set<Source>(), places: new Map() };
+    const person = people.get(self) ?? { sources: new Set<Source>(), anywhere: new Set<Source>(), places: new Map() };
     person.sources.add(source);
     people.set(self, person);
-    if (structure === undefined) continue;
+    if (structure === undefined) {
+      person.anywhere.add(source);
+      continue;
+    }
     const place = person.places.get(structure) ?? { professions: new Set<string>(), sources: new Set<Source>() };
     place.sources.add(source);
     if (profession !== undefined) place.professions.add(profession);
     person.places.set(structure, place);
   }
   const professionals: Actor[] = [];
-  for (const [self, { sources, places }] of people) {
+  for (const [self, { sources, anywhere, places }] of people) {
     for (const { structure, profession } of await rolesOf(work, self)) {
       const place = places.get(structure) ?? { professions: new Set<string>(), sources: new Set<Source>() };
       if (profession !== undefined) place.professions.add(profession);
@@ -231,6 +236,7 @@ async function actorsFrom(work: Work, mentions: readonly Mention[]): Promise<rea
     const stated = elsewhere[0] ?? (await qualificationOf(work, self));
     for (const [structure, place] of places) {
       const own = [...place.professions].sort();
+      const here = new Set([...place.sources, ...anywhere]);
       for (const profession of own.length > 0 ? own : [stated ?? PHYSICIAN]) {
         professionals.push({
           kind: 'professional',
@@ -238,7 +244,7 @@ async function actorsFrom(work: Work, mentions: readonly Mention[]): Promise<rea
           structure: structure === '' ? undefined : (structure as Ref),
           profession,
           assumed: own.length === 0 && stated === undefined,
-          sources: [...(place.sources.size > 0 ? place.sources : sources)].sort(),
+          sources: [...(here.size > 0 ? here : sources)].sort(),
         });
       }
     }
@@ -285,7 +291,7 @@ export async function knownActors(work: Work, person: Ref, { item, items, drafts
     [
       'AuditEvent',
       (event) => ofAccess(event, item !== undefined),
-      item === undefined ? ALL : term('_item', `${item.type}/${item.id}`),
+      item === undefined ? ALL : term('entity', `${item.type}/${item.id}`),
     ],
   ];
   const leftOut: string[] = [];
