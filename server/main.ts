@@ -1,8 +1,10 @@
 /** The composition root: configuration → adapters → application → HTTP. The only file that knows everything. */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { createCursorSeal } from './adapters/cursor-seal.ts';
+import { createJsonLog, silentLog, toStderr } from './adapters/log.ts';
 import { deriveKey, openMasterKey } from './adapters/master-key.ts';
 import { unsafeSettings } from './adapters/self-check.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from './adapters/store-sqlite/store.ts';
@@ -15,22 +17,22 @@ import { capabilityStatement } from './app/capability.ts';
 import type { Deps } from './app/deps.ts';
 import { createDispatch } from './app/dispatch.ts';
 import { directoryMemory } from './app/facts.ts';
+import { OPERATION_NAMES } from './app/route.ts';
 import { ACCESS_TYPES, DECLARATIONS } from './app/types/index.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
-import { createLog, silentLog } from './edge/log.ts';
-import { createHttpServer } from './edge/server.ts';
-import { smartConfiguration } from './edge/smart-configuration.ts';
 import { registryFor, type SearchDefinitions } from './fhir/search-parameter.ts';
 import { summariesOf } from './fhir/summary.ts';
+import { closeGracefully, createHttpServer, HTTP_LIMITS } from './http/server.ts';
 
 const OLDEST_NODE = 24;
 const VERSION = '0.1.0';
 const RELEASED = '2026-11-22';
-const MAX_IN_FLIGHT = 512;
 const MAX_BUNDLE_ENTRIES = 1000;
 /** How often uploads that nobody took are dropped, and how old they are then (contract.md: within the hour). */
 const SWEEP_EVERY_MS = 10 * 60_000;
 const UPLOAD_LIFE_MS = 3_600_000;
+/** How long requests under way may take to finish at a stop. */
+const GRACE_MS = 10_000;
 
 export type Running = {
   readonly server: Server;
@@ -83,32 +85,30 @@ export async function start(config: Config): Promise<Running> {
     serverAddress: new URL(config.baseUrl).host,
     limits: { maxBinaryBytes: config.maxBinaryBytes, maxBundleEntries: MAX_BUNDLE_ENTRIES },
   };
-  const log =
-    config.log === 'off'
-      ? silentLog
-      : createLog(
-          (line) => process.stderr.write(line),
-          () => Date.now(),
-        );
+  const capabilities = JSON.stringify(
+    capabilityStatement({
+      declarations: DECLARATIONS,
+      registry,
+      baseUrl: config.baseUrl,
+      version: VERSION,
+      date: RELEASED,
+    }),
+  );
+  const etag = `W/"${createHash('sha256').update(capabilities).digest('base64url').slice(0, 22)}"`;
+  const [issuer] = config.issuers;
+  const log = config.log === 'off' ? silentLog : createJsonLog(toStderr);
   const server = createHttpServer({
     baseUrl: config.baseUrl,
-    maxBodyBytes: config.maxBodyBytes,
-    maxInFlight: MAX_IN_FLIGHT,
+    limits: { ...HTTP_LIMITS, maxBodyBytes: config.maxBodyBytes, maxBinaryBytes: config.maxBinaryBytes },
     trustProxy: config.trustProxy,
+    resourceTypes: [...DECLARATIONS.keys()],
+    operations: OPERATION_NAMES,
+    authorizationServer: config.issuers.length === 1 && issuer !== undefined ? { issuer: issuer.issuer } : {},
     dispatch: createDispatch(deps),
-    capabilityStatement: JSON.stringify(
-      capabilityStatement({
-        declarations: DECLARATIONS,
-        registry,
-        baseUrl: config.baseUrl,
-        version: VERSION,
-        date: RELEASED,
-      }),
-    ),
-    smartConfiguration: smartConfiguration({ issuers: config.issuers.map((i) => i.issuer) }),
+    metadata: () => ({ json: capabilities, etag }),
     log,
-    newRequestId: () => randomIds.next(),
-    monotonic: () => performance.now(),
+    ids: randomIds,
+    clock: systemClock,
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -122,15 +122,9 @@ export async function start(config: Config): Promise<Running> {
     deps,
     stop: async () => {
       clearInterval(sweeping);
-      server.closeIdleConnections();
-      await new Promise<void>((resolve) => {
-        const hurry = setTimeout(() => server.closeAllConnections(), 10_000);
-        server.close(() => {
-          clearTimeout(hurry);
-          resolve();
-        });
-      });
+      await closeGracefully(server, GRACE_MS);
       await store.close();
+      log.flush();
     },
   };
 }

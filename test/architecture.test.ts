@@ -59,7 +59,7 @@ describe.each(files)('%s', (file) => {
   });
 });
 
-const having = (pattern: RegExp): readonly string[] => files.filter((f) => pattern.test(textOf(f)));
+const having = (pattern: RegExp): string[] => files.filter((f) => pattern.test(textOf(f)));
 
 test('a Guard is made in one file, a GuardedPlan and a Hop in another', () => {
   expect(having(/\bas Guard\b/)).toEqual(['server/access/decision.ts']);

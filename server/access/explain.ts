@@ -207,14 +207,13 @@ const LEADS: readonly RuleId[] = ['A3', 'A4', 'A5', 'C7', 'D1a', 'D6', 'D5', 'D7
 
 /**
  * The reasons worth telling, in order. Of a denial: the gate top down, then the item; a state, a profession or a block that shuts the
- * gate makes the lack of an authorisation superfluous. Of a permit: the ground, then the label that was lifted.
+ * gate makes the lack of an authorisation superfluous. Of a permit: the ground.
  */
 export function leadingReasons({ effect, rules }: Reasons): readonly RuleId[] {
   if (effect === 'permit') {
     const written = rules.filter((rule) => rule.startsWith('W'));
     const lead = LEADS.find((rule) => rules.includes(rule)) ?? rules[0];
-    const leads = written.length > 0 ? written : lead === undefined ? [] : [lead];
-    return distinct([...leads, ...(rules.includes('L1') && written.length === 0 ? ['L1'] : [])]);
+    return written.length > 0 ? written : lead === undefined ? [] : [lead];
   }
   if (rules.includes('S1')) return ['S1'];
   if (rules.includes('A1')) return ['A1'];
@@ -223,13 +222,14 @@ export function leadingReasons({ effect, rules }: Reasons): readonly RuleId[] {
   return [...shut, ...rules.filter((rule) => !GATE.includes(rule))];
 }
 
-/** The keys of the sentences that tell `reasons`: each leading rule with the ground of it that holds for the item. */
+/** The keys of the sentences that tell `reasons`: each leading rule with the ground of it that holds for the item, then the label that was lifted. */
 export async function tellingReasons(
   reasons: Reasons,
   { asking, type, holds }: { readonly asking: Asking; readonly type: string; readonly holds: Holds },
 ): Promise<readonly ReasonKey[]> {
   const keys: ReasonKey[] = [];
-  for (const rule of leadingReasons(reasons)) {
+  const lifted = reasons.effect === 'permit' && reasons.rules.includes('L1') ? ['L1'] : [];
+  for (const rule of [...leadingReasons(reasons), ...lifted]) {
     let found: ReasonKey | undefined;
     for (const ground of DETAILS[reasons.effect][rule]?.(asking, type) ?? []) {
       if (await holds(ground.where)) {

@@ -73,6 +73,14 @@ const EXPLANATIONS: Readonly<
   },
 };
 
+/** Every operation, by name, `$` included: what a log may say of an address. */
+export const OPERATION_NAMES: readonly string[] = [
+  ...OPERATIONS,
+  ...Object.keys(EXPLANATIONS),
+  '$everything',
+  '$evaluate',
+];
+
 const EVALUATION: Named = {
   name: 'operation',
   action: 'read',

@@ -273,7 +273,7 @@ describe.skipIf(!serverExists())('write interactions', () => {
     );
     const second = await s.done(h, get(next?.url ?? ''));
     expect(versions(second)).toEqual(['1']);
-    expect((second.json?.link as readonly { relation: string }[]).some((link) => link.relation === 'next')).toBe(false);
+    expect(JSON.stringify(second.json?.link).includes('next')).toBe(false);
     const iso = (index: number): string => new Date(instants[index] ?? 0).toISOString();
     expect(versions(await s.done(h, get(`${ref}/_history?_since=${iso(2)}`)))).toEqual(['4', '3']);
     expect(versions(await s.done(h, get(`${ref}/_history?_at=${iso(1)}`)))).toContain('2');
@@ -374,6 +374,7 @@ describe.skipIf(!serverExists())('write interactions', () => {
           h,
           fhirPatch(ref, [{ type: 'replace', path: 'RelatedPerson.id', value: { valueString: 'x' } }]),
           422,
+          'W10',
         ],
         ['another resource than Parameters', h, { method: 'PATCH', path: ref, body: related() }, 400],
         [

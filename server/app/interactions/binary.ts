@@ -11,7 +11,7 @@ import { parsed, type Work } from '../work.ts';
 import { inScope } from './read.ts';
 import { createAs, writeAnswer } from './write.ts';
 
-const FHIR_JSON = /^application\/(fhir\+json|json)\b/i;
+const FHIR_JSON = /^application\/fhir\+json\b/i;
 
 /** Raw, unless FHIR JSON is what the client accepts. */
 const wantsWrapped = (request: FhirRequest): boolean =>
@@ -68,20 +68,19 @@ async function* decidedChunks(work: Work, key: Key): AsyncGenerator<Uint8Array> 
   }
 }
 
-/** The JSON form, base64 made on the way: three bytes are four characters, so what is left over waits for the next chunk. */
+/** The JSON form, base64 made on the way: three bytes are four characters, so what is left over waits for the next chunk. No content, no `data`. */
 async function* wrapped(resource: Resource, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const text = new TextEncoder();
-  yield text.encode(`${JSON.stringify(resource).slice(0, -1)},"data":"`);
-  let rest = new Uint8Array(0);
+  const head = JSON.stringify(resource).slice(0, -1);
+  let rest: Uint8Array = new Uint8Array(0);
+  let begun = false;
   for await (const chunk of chunks) {
-    const joined = new Uint8Array(rest.length + chunk.length);
-    joined.set(rest);
-    joined.set(chunk, rest.length);
+    const joined = Buffer.concat([rest, chunk]);
     const whole = joined.length - (joined.length % 3);
-    if (whole > 0) yield text.encode(base64(joined.subarray(0, whole)));
-    rest = joined.slice(whole);
+    yield Buffer.from(`${begun ? '' : `${head},"data":"`}${base64(joined.subarray(0, whole))}`);
+    begun = true;
+    rest = joined.subarray(whole);
   }
-  yield text.encode(`${rest.length === 0 ? '' : base64(rest)}"}`);
+  yield Buffer.from(begun ? `${base64(rest)}"}` : `${head}}`);
 }
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');

@@ -1,7 +1,8 @@
 /** https://hl7.org/fhir/R4/http.html#transaction: transaction (all or nothing, order irrelevant) and batch (each entry for itself). */
 
 import { systemGuard } from '../../access/decision.ts';
-import { asArray, asObject, asText } from '../../fhir/json.ts';
+import { EXTENSION } from '../../fhir/canonical.ts';
+import { asArray, asObject, asText, extensionOf } from '../../fhir/json.ts';
 import { answerOf } from '../../fhir/outcome.ts';
 import { type Failure, fail, malformed, ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { JsonObject, Resource } from '../../fhir/types.ts';
@@ -188,6 +189,8 @@ const TYPE_ORDER: readonly string[] = [
 /** Rights come before the documents they are about, and what denies before what permits, whichever entry is first. */
 const DENIES = 9.4;
 const PERMITS = 9.5;
+/** The message that closes a thread comes after the others. */
+const LAST_WORD = TYPE_ORDER.length + 1;
 
 const CHANGES_LABELS: readonly string[] = ['$mask', '$unmask', '$hide', '$release'];
 
@@ -198,30 +201,33 @@ const readsByPost = ({ method, path }: Entry): boolean =>
 /** The step of the transaction that an entry belongs to. */
 const stepOf = (entry: Entry): string => (entry.method === 'HEAD' || readsByPost(entry) ? 'GET' : entry.method);
 
-function rank(entry: Entry): number {
-  const type = TYPE_ORDER.indexOf(entry.path[0] ?? '');
+function placeOf({ path, resource }: Entry): number {
+  const [type = ''] = path;
+  const place = TYPE_ORDER.indexOf(type);
   // A space exists before what is in it, a RelatedPerson before the delegation that names it.
-  const existence = JSON.stringify(entry.resource?.['category'] ?? '').includes('space-existence');
-  const denies = asObject(entry.resource?.['provision'])?.['type'] === 'deny';
-  const within =
-    entry.path[0] === 'Consent' && !existence ? (denies ? DENIES : PERMITS) : type < 0 ? TYPE_ORDER.length : type;
-  return METHOD_ORDER.indexOf(stepOf(entry)) * 100 + within;
+  if (type === 'Consent' && !JSON.stringify(resource?.['category'] ?? '').includes('space-existence')) {
+    return asObject(resource?.['provision'])?.['type'] === 'deny' ? DENIES : PERMITS;
+  }
+  if (type === 'Communication' && extensionOf(resource, EXTENSION.threadClosed) !== undefined) return LAST_WORD;
+  return place < 0 ? TYPE_ORDER.length : place;
 }
 
 /** The order of work: by rank, and within a rank what is referred to before what refers to it. It does not depend on the order sent. */
-function ordered(entries: readonly Entry[]): readonly number[] {
+function ordered({ entries, made }: Plan): readonly number[] {
   const byUrl = new Map(entries.flatMap((e, i) => (e.fullUrl === undefined ? [] : [[e.fullUrl, i] as const])));
-  const ranked = entries.map((entry, index) => ({ index, rank: rank(entry) })).sort((a, b) => a.rank - b.rank);
+  const rank = (entry: Entry, index: number): number =>
+    METHOD_ORDER.indexOf(made.has(index) ? 'POST' : stepOf(entry)) * 100 + placeOf(entry);
+  const ranked = entries.map((entry, index) => ({ index, rank: rank(entry, index) })).sort((a, b) => a.rank - b.rank);
   const order: number[] = [];
   const visited = new Set<number>();
   const visit = (index: number): void => {
-    const entry = entries[index];
-    if (entry === undefined || visited.has(index)) return;
+    if (visited.has(index)) return;
     visited.add(index);
-    if (entry.method === 'POST' && entry.resource !== undefined) {
-      mapReferences(entry.resource, (text) => {
+    const resource = made.has(index) ? entries[index]?.resource : undefined;
+    if (resource !== undefined) {
+      mapReferences(resource, (text) => {
         const named = byUrl.get(text);
-        if (named !== undefined && entries[named]?.method === 'POST') visit(named);
+        if (named !== undefined && made.has(named)) visit(named);
         return text;
       });
     }
@@ -263,7 +269,7 @@ export async function runTransaction(
   if (!planned.ok) return planned;
   const { entries, byUrl, made, existing } = planned.value;
   const answers = new Map<number, Answer>(existing);
-  for (const index of ordered(entries)) {
+  for (const index of ordered(planned.value)) {
     const entry = entries[index];
     if (entry === undefined || answers.has(index)) continue;
     // What an earlier entry did to the space decides about this one.

@@ -130,7 +130,7 @@ const item: fc.Arbitrary<IndexEntry> = fc
       ...labels.map((l) => `_label=${l}`),
       ...(exempt ? ['_exempt=1'] : []),
       ...author.map((a) => `_author=${a}`),
-      ...participants.flatMap((p) => [`_participant=${p}`, `_party=${p}`, `_actor=${p}`, `_agent=${p}`]),
+      ...participants.flatMap((p) => [`_participant=${p}`, `_party=${p}`, `_actor=${p}`, `agent=${p}`]),
     ],
     strings: [],
     ranges: hidden ? [{ param: '_hidden', lo: NOW - 1000, hi: NOW + 1000 }] : [],
