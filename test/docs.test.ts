@@ -74,7 +74,7 @@ describe('the README', () => {
   const readme = textOf('README.md');
 
   test('documents every setting', () => {
-    const rows = [...readme.matchAll(/^\| `(CARNET_[A-Z_]+)` \|/gm)].map(([, name]) => name);
+    const rows = [...readme.matchAll(/^\| `(CARNET_[A-Z_]+)` +\|/gm)].map(([, name]) => name);
     expect(rows.toSorted()).toEqual(settings.toSorted());
   });
 

@@ -377,7 +377,6 @@ export async function startStage(env: Readonly<Record<string, string>> = {}) {
       .join('\n');
   };
 
-  let rows = 0;
   /**
    * Does every act of a table in order and compares. Refused ones must leave no trace about `of`, looked for at the end of each
    * run of them; a 404 must be the 404 of nothing.
@@ -394,7 +393,6 @@ export async function startStage(env: Readonly<Record<string, string>> = {}) {
       refused = [];
     };
     for (const [what, token, request, status, rule] of acts) {
-      rows += 1;
       if (status >= 400) before ??= await picture(of);
       else await look();
       if (status >= 400) refused.push(what);
@@ -450,7 +448,6 @@ export async function startStage(env: Readonly<Record<string, string>> = {}) {
     body,
     versionsOf,
     now: () => now,
-    rows: () => rows,
     setClock: async (instant: number): Promise<void> => {
       now = instant;
       await server.setClock(instant);

@@ -6,6 +6,7 @@ import {
   binaryBody,
   careTeamBody,
   communicationBody,
+  EX,
   listBody,
   patientBody,
   practitionerBody,
@@ -68,7 +69,6 @@ describe.skipIf(!serverExists())('transactions and batches', () => {
     h = s.holder(p);
   });
   afterAll(async () => {
-    if (process.env['CARNET_ROWS']) console.info(`rows: ${s.rows()}`);
     await s.dispose();
   });
 
@@ -505,7 +505,17 @@ describe.skipIf(!serverExists())('transactions and batches', () => {
               },
               fullUrl,
             );
-          return { token: s.professional('dr1'), entries: [text('a', a), text('b', b, a), text('c', s.urn(), b)] };
+          const closing = { extension: [{ url: `${EX}/StructureDefinition/thread-closed`, valueBoolean: true }] };
+          const last = text('d', s.urn(), a);
+          return {
+            token: s.professional('dr1'),
+            entries: [
+              text('a', a),
+              text('b', b, a),
+              text('c', s.urn(), b),
+              { ...last, resource: { ...(last.resource as Resource), ...closing } },
+            ],
+          };
         },
       ],
     ];

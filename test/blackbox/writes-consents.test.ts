@@ -27,7 +27,6 @@ describe.skipIf(!serverExists())('writing rights', () => {
     s = await startStage();
   });
   afterAll(async () => {
-    if (process.env['CARNET_ROWS']) console.info(`rows: ${s.rows()}`);
     await s.dispose();
   });
 

@@ -45,7 +45,6 @@ describe.skipIf(!serverExists())('writing documents', () => {
     s = await startStage();
   });
   afterAll(async () => {
-    if (process.env['CARNET_ROWS']) console.info(`rows: ${s.rows()}`);
     await s.dispose();
   });
 

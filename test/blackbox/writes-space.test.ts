@@ -28,7 +28,6 @@ describe.skipIf(!serverExists())('writing messages, teams, appointments, identit
     s = await startStage();
   });
   afterAll(async () => {
-    if (process.env['CARNET_ROWS']) console.info(`rows: ${s.rows()}`);
     await s.dispose();
   });
 

@@ -1,4 +1,5 @@
 import type { IndexEntry } from '../../fhir/index-entry.ts';
+import { type Recent, recent } from './recent.ts';
 import { packed, type TermHash, type TermHasher } from './term-hash.ts';
 
 /** A term `param=Type/id` of a resource. */
@@ -37,16 +38,55 @@ export function splitTerm(text: string): readonly [param: string, value: string]
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
 }
 
+/** What a term is, whoever has it. */
+type TermReading = {
+  readonly hash: TermHash;
+  readonly mark: boolean;
+  /** Known from the row's own columns: not stored a second time. */
+  readonly column: boolean;
+  readonly reference: Reference | undefined;
+};
+
+/** Most terms repeat, so what they are is read once; by hasher, because each database has its own. */
+const READINGS = 4_000;
+const remembered = new WeakMap<TermHasher, Map<string, Recent<string, TermReading>>>();
+
+function readings(type: string, hash: TermHasher): Recent<string, TermReading> {
+  const types = remembered.get(hash) ?? new Map<string, Recent<string, TermReading>>();
+  remembered.set(hash, types);
+  const known = types.get(type) ?? recent<string, TermReading>(READINGS);
+  types.set(type, known);
+  return known;
+}
+
+function readTerm(
+  type: string,
+  text: string,
+  { hash, into }: { readonly hash: TermHasher; readonly into: Recent<string, TermReading> },
+): TermReading {
+  const [param, value] = splitTerm(text);
+  const owned = type !== '';
+  const term: TermReading = {
+    hash: hash(type, text),
+    mark: isMark(param),
+    column: owned && COLUMN_TERMS.has(param),
+    reference: owned && isReference(value) ? [param, value] : undefined,
+  };
+  into.set(text, term);
+  return term;
+}
+
 /** An entry as a resource of `type` keeps it (a space entry: the empty type). */
 export function facetsOf(type: string, entry: IndexEntry, hash: TermHasher): Facets {
   const marks: TermHash[] = [];
   const hashes: TermHash[] = [];
   const references: Reference[] = [];
+  const read = readings(type, hash);
   for (const text of new Set(entry.terms)) {
-    const [param, value] = splitTerm(text);
-    if (type !== '' && COLUMN_TERMS.has(param)) continue;
-    (isMark(param) ? marks : hashes).push(hash(type, text));
-    if (type !== '' && isReference(value)) references.push([param, value]);
+    const term = read.get(text) ?? readTerm(type, text, { hash, into: read });
+    if (term.column) continue;
+    (term.mark ? marks : hashes).push(term.hash);
+    if (term.reference !== undefined) references.push(term.reference);
   }
   const ranges = type === '' ? entry.ranges : entry.ranges.filter((r) => r.param !== COLUMN_RANGE);
   return {

@@ -113,6 +113,9 @@ async function checkContent(work: Work, document: Resource, id: string): Promise
 async function attach(work: Work, binaries: readonly Version[], id: string, person: Ref): Promise<void> {
   for (const binary of binaries) {
     if (binary.owner === person) continue;
+    // What was filed about nobody a moment ago is recorded once, about the person (O1).
+    const loose = work.traces.findIndex((t) => t.owner === undefined && t.item === `Binary/${binary.id}`);
+    if (loose >= 0) work.traces.splice(loose, 1);
     await save(work, {
       key: { type: 'Binary', id: binary.id },
       before: binary,
