@@ -64,6 +64,13 @@ export function preferenceOf(request: FhirRequest): Preference {
   };
 }
 
+/** Whether `If-None-Match` names this version (RFC 9110 section 13.1.2, weak comparison): then there is nothing new to send. */
+export function noneMatchNames(header: string | undefined, version: Version): boolean {
+  if (header === undefined) return false;
+  const names = header.split(',').map((name) => name.trim());
+  return names.some((name) => name === '*' || /^(?:W\/)?"([^"]*)"$/.exec(name)?.[1] === version.versionId);
+}
+
 /** Whether `If-Match` names this version; absent, it asks nothing. */
 export const ifMatchHolds = (header: string | undefined, version: Version): boolean =>
   header === undefined ||

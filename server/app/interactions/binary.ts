@@ -3,7 +3,7 @@ import { createAccess } from '../../access/access.ts';
 import { asText } from '../../fhir/json.ts';
 import { fail, ok, type Result } from '../../fhir/result.ts';
 import type { Key, Resource } from '../../fhir/types.ts';
-import { type Answer, etagOf } from '../answer.ts';
+import { type Answer, etagOf, noneMatchNames } from '../answer.ts';
 import { accessOptions } from '../caller-access.ts';
 import { resolveCaller } from '../facts.ts';
 import type { FhirRequest } from '../request.ts';
@@ -25,7 +25,7 @@ export async function readBinary(work: Work, request: FhirRequest, key: Key): Pr
   work.traces.push({ owner: version.owner, item: `Binary/${key.id}` });
   if (version.deleted) return fail({ code: 'gone' });
   const etag = etagOf(version);
-  if (request.headers['if-none-match'] === etag) return ok({ status: 304, etag });
+  if (noneMatchNames(request.headers['if-none-match'], version)) return ok({ status: 304, etag });
   const resource = parsed(version);
   const size = (await work.unit.bytes(key))?.size ?? 0;
   const chunks = (): AsyncIterable<Uint8Array> => decidedChunks(work, key);

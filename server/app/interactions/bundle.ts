@@ -396,6 +396,8 @@ async function resolve(work: Work, entry: Entry, byUrl: Plan['byUrl']): Promise<
     mapReferences(entry.resource, (text) => byUrl.get(text) ?? text),
   );
   if (!literal.ok) return literal;
+  const dangling = referencesOf(rewritten).find((ref) => /^urn:(uuid|oid):/.test(ref));
+  if (dangling !== undefined) return unprocessable(`the reference \`${dangling}\` names no entry of the Bundle`);
   // INVARIANT: references change, the shape does not; what is not a resource is refused when it is written.
   const resource = localReferences(literal.value as Resource, work.deps.baseUrl);
   const dangling = referencesOf(resource).find((text) => text.startsWith('urn:uuid:'));

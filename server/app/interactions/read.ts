@@ -5,7 +5,7 @@ import { fail, ok, type Result } from '../../fhir/result.ts';
 import type { Key } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { ALL } from '../../query/predicate.ts';
-import { type Answer, etagOf, versionAnswer } from '../answer.ts';
+import { type Answer, etagOf, noneMatchNames, versionAnswer } from '../answer.ts';
 import type { FhirRequest } from '../request.ts';
 import { keyOf, parsed, type Work } from '../work.ts';
 import { bundleText } from './bundle-text.ts';
@@ -46,7 +46,7 @@ export async function read(work: Work, request: FhirRequest, key: Key): Promise<
   if (version === undefined) return NOT_FOUND;
   trace(work, version);
   if (version.deleted) return GONE;
-  if (request.headers['if-none-match'] === etagOf(version)) return ok({ status: 304, etag: etagOf(version) });
+  if (noneMatchNames(request.headers['if-none-match'], version)) return ok({ status: 304, etag: etagOf(version) });
   const project = projection(work, request, key.type);
   if (!project.ok) return project;
   return ok(versionAnswer(200, version, project.value(await bodyFor(work, version))));
