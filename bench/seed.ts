@@ -53,6 +53,7 @@ export async function seedDocuments(
         now,
         newId: () => deps.ids.next(),
         traces: [],
+        asked: new Set(),
         persons: new Set(),
         written: { any: false },
         created: new Map(),

@@ -2,7 +2,7 @@
  * A type is one declaration: whom it is about, who sees it, what the server marks on it, who may write it and how.
  * A type without one does not exist for this server; adding one is a file in `app/types/` and a line in `app/types/index.ts`.
  */
-import type { Rows } from '../access/decision.ts';
+import type { Rows, RuleId } from '../access/decision.ts';
 import type { Result } from '../fhir/result.ts';
 import type { Ref, Resource } from '../fhir/types.ts';
 import type { Filing, Version } from '../ports/store.ts';
@@ -19,6 +19,8 @@ export type Accepted = {
   readonly resource: Resource;
   readonly owner: Ref | undefined;
   readonly filing: Filing;
+  /** The row of section 5 that allows it, where that is not the one the type is ordinarily written by. */
+  readonly rule?: RuleId;
 };
 
 /** How a change came about; a patch may do what a replacement by PUT may not (labels). */
@@ -40,6 +42,8 @@ export type WriteRules = {
 export type TypeDeclaration = {
   readonly type: string;
   readonly about: 'person' | 'nobody' | 'either';
+  /** The row of section 4 that the type falls under; where no grant is left, refusals name it. */
+  readonly row: RuleId;
   readonly rows: Rows;
   readonly contentRows?: Rows;
   readonly writes: WriteRules;

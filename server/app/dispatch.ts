@@ -110,6 +110,7 @@ async function workFor(deps: Deps, unit: StoreUnit, claims: Claims, now: Instant
     now,
     newId: () => deps.ids.next(),
     traces: [],
+    asked: new Set(),
     persons: new Set(),
     written: { any: false },
     created: new Map(),

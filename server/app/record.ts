@@ -3,7 +3,7 @@ import { type RuleId, systemGuard } from '../access/decision.ts';
 import { type AuditDraft, auditEvent, auditMarks, withoutSecretMark } from '../audit/event.ts';
 import { type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
-import { asObject } from '../fhir/json.ts';
+import { asArray, asObject } from '../fhir/json.ts';
 import type { Failure } from '../fhir/result.ts';
 import type { Ref, Resource } from '../fhir/types.ts';
 import { specialise } from '../query/matches.ts';
@@ -22,41 +22,36 @@ const RECORDED: ReadonlySet<Failure['code']> = new Set([
   'unprocessable',
 ]);
 
-/** Which row of section 5 an accepted write falls under. */
-const WRITE_RULES: Readonly<Record<string, Readonly<Record<string, RuleId>>>> = {
-  DocumentReference: { create: 'W1', update: 'W3', delete: 'W3' },
-  Binary: { create: 'W23' },
-  List: { create: 'W23' },
-  Provenance: { create: 'W23' },
-  Patient: { create: 'W13', update: 'W13' },
-  RelatedPerson: { create: 'W21', update: 'W21', delete: 'W21' },
-  CareTeam: { create: 'W16', update: 'W16' },
-  Consent: { create: 'W9', update: 'W9' },
-  Communication: { create: 'W11' },
-  Appointment: { create: 'W17', update: 'W17' },
-};
-
-/** The rules that give a person's items of a type to the caller: each grant none of whose conditions on the space fails. */
-async function grounds(work: Work, person: Ref | undefined, type: string): Promise<readonly RuleId[]> {
+/**
+ * The rules that give a person's items of these types to the caller: each grant none of whose conditions on the space fails. Where none is left, the
+ * rules that closed them.
+ */
+async function grounds(work: Work, person: Ref | undefined, types: Iterable<string>): Promise<readonly RuleId[]> {
   const space = person === undefined ? undefined : await work.unit.space(person);
-  const rules = new Set<RuleId>();
-  for (const vote of work.access.decision(type, 'r').votes) {
-    if (vote.kind !== 'grant') continue;
-    const open = vote.parts.every((p) => specialise(p.where, space).op !== 'none');
-    if (open) for (const rule of [vote.rule, ...vote.parts.map((p) => p.rule)]) rules.add(rule);
+  const open = new Set<RuleId>();
+  const closing = new Set<RuleId>();
+  for (const type of types) {
+    for (const vote of work.access.decision(type, 'r').votes) {
+      if (vote.kind !== 'grant') continue;
+      const closed = vote.parts.filter((p) => specialise(p.where, space).op === 'none');
+      for (const part of closed) closing.add(part.rule);
+      if (closed.length === 0) for (const rule of [vote.rule, ...vote.parts.map((p) => p.rule)]) open.add(rule);
+    }
   }
-  return [...rules];
+  // Without a person there is no space that could have closed anything.
+  return [...(open.size === 0 && person !== undefined ? closing : open)];
 }
 
-/** Which conditions kept an item from the caller: of each grant, the rules of the parts that do not hold for it. */
+/** Which conditions kept an item from the caller: the limits that it fails and, of each grant, the rules of the parts that do not hold for it. */
 async function obstacles(work: Work, item: Ref): Promise<readonly RuleId[]> {
   const key = keyOf(item);
+  const { votes } = work.access.decision(key.type, 'r');
   const rules = new Set<RuleId>();
-  for (const vote of work.access.decision(key.type, 'r').votes) {
-    if (vote.kind !== 'grant') continue;
-    for (const part of vote.parts) {
-      const holds = await work.unit.test(key, systemGuard(key.type, 'audit'), part.where);
-      if (!holds) rules.add(part.rule);
+  if (votes.every((vote) => vote.kind !== 'grant')) rules.add(work.deps.declarations.get(key.type)?.row ?? 'D1');
+  for (const vote of votes) {
+    const conditions = vote.kind === 'grant' ? vote.parts : [vote];
+    for (const { rule, where } of conditions) {
+      if (!(await work.unit.test(key, systemGuard(key.type, 'audit'), where))) rules.add(rule);
     }
   }
   return [...rules];
@@ -65,38 +60,42 @@ async function obstacles(work: Work, item: Ref): Promise<readonly RuleId[]> {
 /** The parameters of a search by name: values may name persons whom other readers of the register do not know of. */
 function queryOf(request: FhirRequest, interaction: Interaction): string | undefined {
   if (interaction.action !== 'search') return undefined;
+  const path = request.path.filter((s) => /^[A-Z_$]/.test(s)).join('/');
   const names = request.query.map(([name]) => name);
-  return `${request.path.filter((s) => /^[A-Z_$]/.test(s)).join('/')}${names.length === 0 ? '' : `?${names.join('&')}`}`;
+  if (path === '') return undefined;
+  return names.length === 0 ? path : `${path}?${names.join('&')}`;
 }
 
 /** Records what was disclosed or written. */
 export async function recordDone(work: Work, request: FhirRequest, interaction: Interaction): Promise<void> {
-  const items = new Map<Ref | undefined, Set<Ref>>();
-  for (const person of work.persons) items.set(person, new Set());
-  for (const { owner, item } of work.traces) {
-    const named = items.get(owner) ?? new Set();
-    named.add(item);
-    items.set(owner, named);
+  const items = new Map<Ref | undefined, { readonly named: Set<Ref>; readonly rules: Set<RuleId>; read: boolean }>();
+  const about = (person: Ref | undefined) => {
+    const known = items.get(person);
+    if (known !== undefined) return known;
+    const made = { named: new Set<Ref>(), rules: new Set<RuleId>(), read: false };
+    items.set(person, made);
+    return made;
+  };
+  for (const person of work.persons) about(person).read = true;
+  for (const { owner, item, rule } of work.traces) {
+    const of = about(owner);
+    of.named.add(item);
+    if (rule === undefined) of.read = true;
+    else of.rules.add(rule);
   }
-  if (items.size === 0) items.set(undefined, new Set());
+  if (items.size === 0) about(undefined).read = true;
   const query = queryOf(request, interaction);
-  for (const [person, named] of items) {
-    const types = new Set([...named].map((i) => keyOf(i).type));
-    const read = interaction.action === 'read' || interaction.action === 'search';
+  for (const [person, { named, rules, read }] of items) {
     // Of a disclosure, the rules that open what was asked for, not what was found: they say nothing about an item that a reader does not see.
-    const rules = read
-      ? await grounds(work, person, interaction.type ?? 'Patient')
-      : [
-          ...new Set(
-            [...types].map((t) => WRITE_RULES[t]?.[interaction.action] ?? WRITE_RULES[t]?.['create'] ?? 'W14'),
-          ),
-        ];
+    // What belongs to nobody hides nothing.
+    const asked = person === undefined ? new Set([...named].map((i) => keyOf(i).type)) : work.asked;
+    const opening = read ? await grounds(work, person, asked.size === 0 ? [interaction.type ?? 'Patient'] : asked) : [];
     await append(work, request, {
       person,
       items: [...named],
       action: interaction.action,
       interaction: interaction.name,
-      rules,
+      rules: [...new Set([...opening, ...rules])],
       refused: false,
       ...(query === undefined ? {} : { query }),
     });
@@ -117,7 +116,6 @@ export async function recordRefusal(
     interaction.item !== undefined && work.deps.declarations.has(interaction.item.type)
       ? await work.unit.read(interaction.item, systemGuard(interaction.item.type, 'audit'))
       : undefined;
-  const person = known?.owner ?? (await subjectOf(work, request));
   const rule = 'rule' in failure ? failure.rule : undefined;
   const rules =
     rule !== undefined
@@ -126,24 +124,41 @@ export async function recordRefusal(
         ? await obstacles(work, item)
         : [];
   const query = queryOf(request, interaction);
-  await append(work, request, {
-    person,
-    items: item === undefined || item === person ? [] : [item],
-    action: interaction.action,
-    interaction: interaction.name,
-    rules,
-    refused: true,
-    ...(query === undefined ? {} : { query }),
-  });
+  const persons = known?.owner === undefined ? await subjectsOf(work, request) : [known.owner];
+  for (const person of persons.length === 0 ? [undefined] : persons) {
+    await append(work, request, {
+      person,
+      items: item === undefined || item === person ? [] : [item],
+      action: interaction.action,
+      interaction: interaction.name,
+      rules,
+      refused: true,
+      ...(query === undefined ? {} : { query }),
+    });
+  }
 }
 
-/** The registered person whom a refused creation is about. */
-async function subjectOf(work: Work, request: FhirRequest): Promise<Ref | undefined> {
+/** The registered persons whom a refused creation, Bundle or search is about, as it names them. */
+async function subjectsOf(work: Work, request: FhirRequest): Promise<readonly Ref[]> {
   const body = request.body.kind === 'json' ? asObject(request.body.value) : undefined;
-  const ref = patientRef(body?.['subject']) ?? patientRef(body?.['patient']);
-  if (ref === undefined) return undefined;
-  const found = await work.unit.read(keyOf(ref), systemGuard('Patient', 'audit'));
-  return found === undefined || found.deleted ? undefined : ref;
+  const resources =
+    body?.['resourceType'] === 'Bundle'
+      ? asArray(body['entry']).map((e) => asObject(asObject(e)?.['resource']))
+      : [body];
+  const named = new Set<Ref>();
+  for (const resource of resources) {
+    const ref = patientRef(resource?.['subject']) ?? patientRef(resource?.['patient']);
+    if (ref !== undefined) named.add(ref);
+  }
+  for (const [name, value] of request.query) {
+    if (/^(patient|subject)$/.test(name) && /^Patient\/[A-Za-z0-9.-]{1,64}$/.test(value)) named.add(value as Ref);
+  }
+  const registered: Ref[] = [];
+  for (const ref of named) {
+    const found = await work.unit.read(keyOf(ref), systemGuard('Patient', 'audit'));
+    if (found !== undefined && !found.deleted) registered.push(ref);
+  }
+  return registered;
 }
 
 /** Writes one AuditEvent. */

@@ -4,7 +4,7 @@
  */
 import type { Access } from '../access/access.ts';
 import type { Caller } from '../access/caller.ts';
-import { systemGuard } from '../access/decision.ts';
+import { type RuleId, systemGuard } from '../access/decision.ts';
 import { callerName } from '../access/rules/space.ts';
 import { type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
@@ -18,7 +18,12 @@ import type { Deps } from './deps.ts';
 import { rebuildSpace, searchAll } from './facts.ts';
 
 /** What happened to one item, for the audit of its owner. */
-export type Trace = { readonly owner: Ref | undefined; readonly item: Ref };
+export type Trace = {
+  readonly owner: Ref | undefined;
+  readonly item: Ref;
+  /** The row of section 5 by which it was written; absent where it was only read. */
+  readonly rule?: RuleId;
+};
 
 export type Work = {
   readonly deps: Deps;
@@ -28,6 +33,8 @@ export type Work = {
   readonly now: Instant;
   readonly newId: () => string;
   readonly traces: Trace[];
+  /** Types that the request asked to see: the rules that open them are what its record names. */
+  readonly asked: Set<string>;
   /** Persons named by the request without an item to show for it (an empty search, a refused read). */
   readonly persons: Set<Ref>;
   /** Whether anything was written: a refusal after that must undo it. */
@@ -102,6 +109,8 @@ export type Saving = {
   readonly resource: Resource;
   readonly owner: Ref | undefined;
   readonly filing: Filing;
+  /** The row of section 5 that allows it, where that is not the first one of the type. */
+  readonly rule?: RuleId | undefined;
 };
 
 /** What the resource looks like to queries and guards: its search parameters and the server's marks. */
@@ -166,12 +175,12 @@ export async function save(work: Work, saving: Saving): Promise<Version> {
     body: stringify(resource),
     filing,
   };
-  await put(work, version, entry);
+  await put(work, version, { entry, rule: saving.rule });
   return version;
 }
 
 /** Writes a tombstone. The store keeps the last entry, which goes on deciding who is told that it is gone. */
-export async function erase(work: Work, before: Version): Promise<Version> {
+export async function erase(work: Work, before: Version, rule: RuleId): Promise<Version> {
   const entry = await entryOf(
     work,
     { key: before, before, resource: parsed(before), owner: before.owner, filing: before.filing },
@@ -187,15 +196,34 @@ export async function erase(work: Work, before: Version): Promise<Version> {
     body: '',
     filing: before.filing,
   };
-  await put(work, version, entry);
+  await put(work, version, { entry, rule });
   return version;
 }
 
-async function put(work: Work, version: Version, entry: IndexEntry): Promise<void> {
+/** The row of section 5 that a type is ordinarily written by. */
+const WRITTEN_BY: Readonly<Record<string, RuleId>> = {
+  Patient: 'W13',
+  RelatedPerson: 'W21',
+  CareTeam: 'W16',
+  DocumentReference: 'W3',
+  Binary: 'W23',
+  List: 'W23',
+  Provenance: 'W23',
+  Consent: 'W9',
+  Communication: 'W11',
+  Appointment: 'W17',
+};
+
+/** The row that a write of this type falls under, unless the rule that accepted it says another. */
+export const rowOf = (type: string): RuleId => WRITTEN_BY[type] ?? 'W14';
+
+type Putting = { readonly entry: IndexEntry; readonly rule: RuleId | undefined };
+
+async function put(work: Work, version: Version, { entry, rule }: Putting): Promise<void> {
   const { type, id, ...rest } = version;
   work.written.any = true;
   await work.unit.put({ key: { type, id }, ...rest, entry });
-  work.traces.push({ owner: version.owner, item: `${type}/${id}` });
+  work.traces.push({ owner: version.owner, item: `${type}/${id}`, rule: rule ?? rowOf(type) });
   if (version.owner !== undefined && declarationOf(work, type).feedsSpace) work.stale.add(version.owner);
 }
 

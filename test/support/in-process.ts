@@ -87,7 +87,7 @@ export const depsFor = ({ store, policy, now, nextId }: Omit<Serving, 'requestId
   declarations: DECLARATIONS,
   accessTypes: ACCESS_TYPES,
   directory: directoryMemory(),
-    auditEntries: new Map(),
+  auditEntries: new Map(),
   policy,
   summaries,
   definitions,

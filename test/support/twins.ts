@@ -165,6 +165,7 @@ function workOf(unit: StoreUnit, deps: Deps): Work {
       throw new Error('the builder names everything itself');
     },
     traces: [],
+    asked: new Set(),
     persons: new Set(),
     written: { any: false },
     created: new Map(),
@@ -205,7 +206,7 @@ function createWriter(work: Work): Writer {
     },
     remove: async (ref, now) => {
       const before = current.get(ref);
-      if (before !== undefined) current.set(ref, await erase({ ...work, now }, before));
+      if (before !== undefined) current.set(ref, await erase({ ...work, now }, before, 'W3'));
     },
   };
 }

@@ -22,6 +22,7 @@ export async function readBinary(work: Work, request: FhirRequest, key: Key): Pr
   if (!scope.ok) return scope;
   const version = await work.unit.read(key, work.access.guard('Binary', 'r'));
   if (version === undefined) return fail({ code: 'not-found' });
+  work.asked.add('Binary');
   work.traces.push({ owner: version.owner, item: `Binary/${key.id}` });
   if (version.deleted) return fail({ code: 'gone' });
   const etag = etagOf(version);

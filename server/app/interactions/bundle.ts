@@ -8,7 +8,7 @@ import { type Failure, fail, malformed, ok, type Result, unprocessable } from '.
 import type { JsonObject, Resource } from '../../fhir/types.ts';
 import { UploadTooLarge } from '../../ports/store.ts';
 import type { Answer, Interaction } from '../answer.ts';
-import { etagOf, preferenceOf } from '../answer.ts';
+import { etagOf, preferenceOf, versionAnswer } from '../answer.ts';
 import type { Deps } from '../deps.ts';
 import type { FhirRequest } from '../request.ts';
 import { route } from '../route.ts';
@@ -289,6 +289,7 @@ export async function runTransaction(
   }
   const loose = await unattached(work);
   if (loose) return forbidden('C6', 'this token is limited to one person: content comes with its document');
+  await refreshCreated(work, answers);
   const texts = entries.map((_, index) => responseText(request, answers.get(index) ?? { status: 200 }));
   return ok({ status: 200, body: bundleText({ type: 'transaction-response', entries: texts }) });
 }
@@ -396,14 +397,27 @@ async function resolve(work: Work, entry: Entry, byUrl: Plan['byUrl']): Promise<
     mapReferences(entry.resource, (text) => byUrl.get(text) ?? text),
   );
   if (!literal.ok) return literal;
-  const dangling = referencesOf(rewritten).find((ref) => /^urn:(uuid|oid):/.test(ref));
-  if (dangling !== undefined) return unprocessable(`the reference \`${dangling}\` names no entry of the Bundle`);
   // INVARIANT: references change, the shape does not; what is not a resource is refused when it is written.
   const resource = localReferences(literal.value as Resource, work.deps.baseUrl);
-  const dangling = referencesOf(resource).find((text) => text.startsWith('urn:uuid:'));
+  const dangling = referencesOf(resource).find((text) => /^urn:(uuid|oid):/.test(text));
   return dangling === undefined
     ? ok({ ...entry, resource })
-    : unprocessable(`no entry has the fullUrl \`${dangling}\``);
+    : unprocessable(`the reference \`${dangling}\` names no entry of the Bundle`);
+}
+
+/** What another entry changed after it was created (a Binary that its document attached) is answered in the version that the transaction leaves. */
+async function refreshCreated(work: Work, answers: Map<number, Answer>): Promise<void> {
+  for (const [index, answer] of answers) {
+    const [, type, id] = /\/([A-Z][A-Za-z]+)\/([A-Za-z0-9.-]+)\/_history\/[^/]+$/.exec(answer.location ?? '') ?? [];
+    if (answer.status !== 201 || type === undefined || id === undefined) continue;
+    const version = await work.unit.read({ type, id }, systemGuard(type, 'integrity'));
+    if (version === undefined || version.deleted || etagOf(version) === answer.etag) continue;
+    answers.set(index, {
+      ...answer,
+      ...versionAnswer(201, version, answer.body === undefined ? undefined : version.body),
+      location: `${work.deps.baseUrl}/${type}/${id}/_history/${version.versionId}`,
+    });
+  }
 }
 
 /** Rights that one entry wrote and another ended: which of them stood would depend on their order. Answers with the place of one such entry. */

@@ -67,6 +67,7 @@ export async function everything(work: Work, request: FhirRequest, key: Key): Pr
     .filter((d) => d.about !== 'nobody' && d.type !== 'Binary' && work.access.hasRow(d.type))
     .map((d) => d.type)
     .filter((t) => types === undefined || types.includes(t));
+  for (const type of order) work.asked.add(type);
   const context = JSON.stringify([
     work.caller.self ?? work.caller.kind,
     work.caller.claims.clientId,

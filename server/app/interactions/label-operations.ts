@@ -90,7 +90,8 @@ export async function relabel(work: Work, item: Version, { label, set, stated }:
       'C7',
     );
   }
-  work.traces.push({ owner: item.owner, item: `${key.type}/${key.id}` });
+  const rule = label === MASKED ? (set ? 'W4' : 'W5') : 'W6';
+  work.traces.push({ owner: item.owner, item: `${key.type}/${key.id}`, rule });
   const resource = parsed(item);
   // A label whose time is over counts no more; the version that a change makes leaves it out.
   const before = labelsNow(resource, item.filing, work.now);
@@ -111,6 +112,7 @@ export async function relabel(work: Work, item: Version, { label, set, stated }:
     resource: withLabels(resource, after),
     owner: item.owner,
     filing: filing.value,
+    rule,
   });
   return ok(saved);
 }

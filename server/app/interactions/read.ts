@@ -36,6 +36,7 @@ export async function bodyFor(work: Work, version: Version): Promise<string> {
 }
 
 const trace = (work: Work, version: Version): void => {
+  work.asked.add(version.type);
   work.traces.push({ owner: version.owner, item: `${version.type}/${version.id}` });
 };
 

@@ -116,8 +116,13 @@ export async function search(
     return fail({ code: 'forbidden', rule: 'C5', text: 'this token opens the search by traits and nothing else' });
   }
   if (!work.access.hasRow(type)) {
-    return fail({ code: 'forbidden', rule: ROW[type] ?? 'D1', text: `this kind of caller does not search ${type}` });
+    return fail({
+      code: 'forbidden',
+      rule: work.deps.declarations.get(type)?.row ?? 'D1',
+      text: `this kind of caller does not search ${type}`,
+    });
   }
+  work.asked.add(type);
   const parsed = parseFor(work, type, request.query, preferenceOf(request).lenient);
   if (!parsed.ok) return parsed;
   const query = parsed.value;
@@ -369,18 +374,3 @@ export async function conditionalMatches(
   );
   return ok(page.matches);
 }
-
-/** The row of section 4 that a refused search falls under. */
-const ROW: Readonly<Record<string, string>> = {
-  DocumentReference: 'D1',
-  Binary: 'D1',
-  List: 'D1',
-  Provenance: 'D1',
-  RelatedPerson: 'D2',
-  Communication: 'D5',
-  Appointment: 'D6',
-  Consent: 'D7',
-  AuditEvent: 'D8',
-  Patient: 'D9',
-  CareTeam: 'D11',
-};

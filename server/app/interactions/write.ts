@@ -12,7 +12,7 @@ import { type Answer, etagOf, ifMatchHolds, preferenceOf, versionAnswer } from '
 import type { Accepted } from '../declaration.ts';
 import type { FhirRequest } from '../request.ts';
 import { forbidden } from '../types/filing.ts';
-import { declarationOf, erase, itemHolds, parsed, save, seen, type Work } from '../work.ts';
+import { declarationOf, erase, itemHolds, parsed, rowOf, save, seen, type Work } from '../work.ts';
 import { inScope } from './read.ts';
 import { conditionalReferencesOf, localReferences, mapReferences } from './references.ts';
 import { conditionalMatches } from './search.ts';
@@ -34,7 +34,7 @@ const allowOf = (work: Work, type: string, at: 'item' | 'type'): string => {
 export function prepared(work: Work, type: string, body: Json | undefined): Result<Resource> {
   const object = asObject(body);
   if (object === undefined) return malformed('a resource is a JSON object');
-  if (object['resourceType'] !== type) return malformed(`the body is not a ${type}`, 'resourceType');
+  if (object['resourceType'] !== type) return malformed(`the body is not of the type \`${type}\``, 'resourceType');
   // INVARIANT: an object with a resourceType; the validator says whether it is more.
   const resource = localReferences(object as Resource, work.deps.baseUrl);
   const subsetted = work.deps.summaries.refusal(resource);
@@ -191,7 +191,8 @@ async function change(work: Work, request: FhirRequest, before: Version, changed
   const { resource, how, byPosition } = changed;
   const accepted = await rule(work, { before, current, how, byPosition }, resource);
   if (!accepted.ok) return accepted;
-  work.traces.push({ owner: before.owner, item: `${before.type}/${before.id}` });
+  const row = accepted.value.rule ?? rowOf(before.type);
+  work.traces.push({ owner: before.owner, item: `${before.type}/${before.id}`, rule: row });
   // A write without effect is accepted, and makes no version (section 5).
   if (sameContent(current, accepted.value.resource) && sameJson({ ...before.filing }, { ...accepted.value.filing })) {
     return ok(writeAnswer(work, request, 200, before));
@@ -304,7 +305,7 @@ export async function remove(work: Work, request: FhirRequest, key: Key): Promis
   if (!found.ok) return found;
   const accepted = await rule(work, found.value, parsed(found.value));
   if (!accepted.ok) return accepted;
-  const tombstone = await erase(work, found.value);
+  const tombstone = await erase(work, found.value, rowOf(key.type));
   return ok({ status: 204, etag: etagOf(tombstone) });
 }
 

@@ -138,6 +138,7 @@ async function update(work: Work, change: Change, appointment: Resource): Promis
 
 export const appointment: TypeDeclaration = {
   type: 'Appointment',
+  row: 'D6',
   about: 'person',
   rows: appointmentRows,
   writes: { create, update },

@@ -5,6 +5,7 @@ import type { TypeDeclaration } from '../declaration.ts';
 
 export const auditEvent: TypeDeclaration = {
   type: 'AuditEvent',
+  row: 'D8',
   about: 'either',
   rows: auditEventRows,
   writes: {},

@@ -24,6 +24,7 @@ async function createBinary(work: Work, resource: Resource): Promise<Result<Acce
 
 export const binary: TypeDeclaration = {
   type: 'Binary',
+  row: 'D1',
   about: 'either',
   rows: binaryRows,
   writes: { create: createBinary },
@@ -99,6 +100,7 @@ const belongingMarks = (resource: Resource, filing: Filing) => ({
 
 export const list: TypeDeclaration = {
   type: 'List',
+  row: 'D1',
   about: 'person',
   rows: listRows,
   writes: { create: createList },
@@ -109,6 +111,7 @@ export const list: TypeDeclaration = {
 
 export const provenance: TypeDeclaration = {
   type: 'Provenance',
+  row: 'D1',
   about: 'person',
   rows: provenanceRows,
   writes: { create: createProvenance },

@@ -121,6 +121,7 @@ async function update(work: Work, change: Change, team: Resource): Promise<Resul
 
 export const careTeam: TypeDeclaration = {
   type: 'CareTeam',
+  row: 'D11',
   about: 'person',
   rows: careTeamRows,
   writes: { create, update },

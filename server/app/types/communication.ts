@@ -127,6 +127,7 @@ async function holderWrites(
 
 export const communication: TypeDeclaration = {
   type: 'Communication',
+  row: 'D5',
   about: 'person',
   rows: communicationRows,
   writes: { create },

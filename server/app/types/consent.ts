@@ -1,5 +1,5 @@
 /** D7, W9, W15, A0, A7: the rights of a space. One kind, one actor, no nesting; contract.md "Consents". */
-import { systemGuard } from '../../access/decision.ts';
+import { type RuleId, systemGuard } from '../../access/decision.ts';
 import { consentRows } from '../../access/rules/space.ts';
 import {
   CONSENT_KINDS,
@@ -362,6 +362,16 @@ async function underGuardianship(work: Work, relatedPerson: string): Promise<boo
   );
 }
 
+/** Which row allows an entry: W15 for the insurer, the operator, and the kinds that row is about; W9 for all others. */
+const rowFor = (work: Work, { kind, reading }: Checked): 'W9' | 'W15' =>
+  work.caller.kind === 'insurer' ||
+  work.caller.kind === 'operator' ||
+  kind === 'space-existence' ||
+  kind === 'attending-physician' ||
+  (kind === 'delegation' && reading.delegationKind === 'legal')
+    ? 'W15'
+    : 'W9';
+
 /** What an accepted entry brings about in the same transaction: earlier entries end, a block ends permits and memberships (A7), exemptions end (W5). */
 async function consequences(
   work: Work,
@@ -382,7 +392,7 @@ async function consequences(
     for (const earlier of await activeEntries(work, person, kind, actor)) {
       const sameDelegation =
         kind !== 'delegation' || readConsent(parsed(earlier)).delegationKind === reading.delegationKind;
-      if (earlier.id !== id && sameDelegation) await endConsent(work, earlier);
+      if (earlier.id !== id && sameDelegation) await endConsent(work, earlier, rowFor(work, checked));
     }
     if (reading.effect === 'deny' && BLOCKING.includes(kind) && actor !== undefined)
       await endAccessOf(work, person, actor, id);
@@ -406,13 +416,14 @@ const activeEntries = (work: Work, person: Ref, kind: ConsentKind, actor: string
     and(term('_kind', kind), term('_active', '1'), ...(actor === undefined ? [] : [term('_actor', actor)])),
   );
 
-const endConsent = (work: Work, consent: Version): Promise<Version> =>
+const endConsent = (work: Work, consent: Version, rule: RuleId): Promise<Version> =>
   save(work, {
     key: { type: 'Consent', id: consent.id },
     before: consent,
     resource: { ...parsed(consent), status: 'inactive' },
     owner: consent.owner,
     filing: consent.filing,
+    rule,
   });
 
 /** A7: every permit that names the blocked actor, and their membership of the person's care teams (a structure: its teams). */
@@ -423,7 +434,7 @@ async function endAccessOf(work: Work, person: Ref, actor: string, blockId: stri
     person,
     and(term('_actor', actor), term('_active', '1'), not(term('_id', blockId))),
   )) {
-    if (readConsent(parsed(consent)).effect === 'permit') await endConsent(work, consent);
+    if (readConsent(parsed(consent)).effect === 'permit') await endConsent(work, consent, 'A7');
   }
   for (const team of await allOf(work, 'CareTeam', person, term('_active', '1'))) {
     const resource = parsed(team);
@@ -439,6 +450,7 @@ async function endAccessOf(work: Work, person: Ref, actor: string, blockId: stri
         : ({ ...rest, ...(others.length === 0 ? {} : { participant: others }) } as Resource),
       owner: person,
       filing: team.filing,
+      rule: 'A7',
     });
   }
 }
@@ -489,7 +501,12 @@ async function create(work: Work, consent: Resource, id: string): Promise<Result
   if (!performer.ok) return performer;
   const done = await consequences(work, checked.value, id, undefined);
   if (!done.ok) return done;
-  return ok({ resource: checked.value.resource, owner: person.value, filing: filedBy(work) });
+  return ok({
+    resource: checked.value.resource,
+    owner: person.value,
+    filing: filedBy(work),
+    rule: rowFor(work, checked.value),
+  });
 }
 
 /** The operator repairs the state of a space without seeing the person (D9 has no row for it). */
@@ -514,11 +531,17 @@ async function update(work: Work, change: Change, consent: Resource): Promise<Re
   if (!allowed.ok) return allowed;
   const done = await consequences(work, checked.value, change.before.id, change.current);
   if (!done.ok) return done;
-  return ok({ resource: checked.value.resource, owner: person, filing: change.before.filing });
+  return ok({
+    resource: checked.value.resource,
+    owner: person,
+    filing: change.before.filing,
+    rule: rowFor(work, checked.value),
+  });
 }
 
 export const consent: TypeDeclaration = {
   type: 'Consent',
+  row: 'D7',
   about: 'person',
   rows: consentRows,
   writes: { create, update },

@@ -6,6 +6,7 @@ import { asArray, asObject, asText, extensionOf } from '../../fhir/json.ts';
 import { ok, type Result } from '../../fhir/result.ts';
 import { systemAndCode } from '../../fhir/search-value.ts';
 import type { Json, Resource } from '../../fhir/types.ts';
+import type { Version } from '../../ports/store.ts';
 import { guarded } from '../../query/plan.ts';
 import { or, term } from '../../query/predicate.ts';
 import { type Accepted, NO_MARKS, type TypeDeclaration } from '../declaration.ts';
@@ -36,16 +37,16 @@ async function identifiersFree(work: Work, resource: Resource, id: string | unde
   return page.matches.some((m) => m.id !== id) ? conflict('another entry has this national identifier') : ok(undefined);
 }
 
-const write = async (work: Work, resource: Resource, id: string | undefined): Promise<Result<Accepted>> => {
+const write = async (work: Work, resource: Resource, before: Version | undefined): Promise<Result<Accepted>> => {
   if (work.caller.kind !== 'operator') return forbidden('W14', 'the directory is written by the operator');
   if (work.caller.person !== undefined) {
     return forbidden('C6', 'this token is limited to one person: the directory is read only');
   }
   const labelled = refuseLabels(resource);
   if (!labelled.ok) return labelled;
-  const free = await identifiersFree(work, resource, id);
+  const free = await identifiersFree(work, resource, before?.id);
   if (!free.ok) return free;
-  return ok({ resource, owner: undefined, filing: filedBy(work) });
+  return ok({ resource, owner: undefined, filing: before?.filing ?? filedBy(work) });
 };
 
 /** D10: a mailbox on the *liste rouge* is read with its entry and is not searched for. */
@@ -58,11 +59,12 @@ function withoutUnlisted(resource: Resource): Resource {
 
 export const directory = (type: string): TypeDeclaration => ({
   type,
+  row: 'D10',
   about: 'nobody',
   rows: directoryRows,
   writes: {
     create: (work, resource) => write(work, resource, undefined),
-    update: (work, change, resource) => write(work, resource, change.before.id),
+    update: (work, change, resource) => write(work, resource, change.before),
   },
   marks: async () => NO_MARKS,
   searchable: withoutUnlisted,

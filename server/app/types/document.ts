@@ -24,7 +24,7 @@ import {
   unresolved,
 } from './filing.ts';
 import { sameIdentity } from './identity.ts';
-import { changeLabels } from './label-rights.ts';
+import { changeLabels, rowOfLabels } from './label-rights.ts';
 import { checkLabels, checkSet, labelMarks, labelsOf, sameLabels, withConfidentiality, withLabels } from './labels.ts';
 import { decidesFor, isAttending, notBlockedHere, standsFor, stateAllows } from './writing.ts';
 
@@ -259,7 +259,8 @@ async function create(work: Work, sent: Resource, id: string): Promise<Result<Ac
   if (!free.ok) return free;
   if (replaced.value !== undefined) await supersede(work, replaced.value);
   await attach(work, content.value, id, person.value);
-  return ok({ resource: withLabels(withConfidentiality(sent), set), owner: person.value, filing });
+  const rule = byHolder ? 'W2' : 'W1';
+  return ok({ resource: withLabels(withConfidentiality(sent), set), owner: person.value, filing, rule });
 }
 
 const supersede = (work: Work, replaced: Version): Promise<Version> =>
@@ -315,7 +316,12 @@ async function update(work: Work, change: Change, document: Resource): Promise<R
   }
   const filing = await changeLabels(work, change.before, labelsOf(change.current), labelsOf(document), undefined);
   if (!filing.ok) return filing;
-  return ok({ resource: withConfidentiality(document), owner: change.before.owner, filing: filing.value });
+  return ok({
+    resource: withConfidentiality(document),
+    owner: change.before.owner,
+    filing: filing.value,
+    rule: rowOfLabels(labelsOf(change.current), labelsOf(document)),
+  });
 }
 
 /** Everything that belongs to a document and to no other that remains goes with it (contract.md "Documents"). */
@@ -326,11 +332,11 @@ async function remove(work: Work, before: Version, document: Resource): Promise<
   const ref = `DocumentReference/${before.id}`;
   for (const url of binariesOf(document)) {
     const binary = await work.unit.read(keyOf(url), systemGuard('Binary', 'integrity'));
-    if (binary !== undefined && !binary.deleted) await erase(work, binary);
+    if (binary !== undefined && !binary.deleted) await erase(work, binary, 'W3');
   }
   for (const type of ['Provenance', 'List']) {
     for (const item of await allOf(work, type, person, term('_document', ref))) {
-      if (!(await namesOther(work, item, ref))) await erase(work, item);
+      if (!(await namesOther(work, item, ref))) await erase(work, item, 'W3');
     }
   }
   return ok(undefined);
@@ -368,6 +374,7 @@ const documentMarks = (document: Resource, filing: Filing): Marks => {
 
 export const document: TypeDeclaration = {
   type: 'DocumentReference',
+  row: 'D1',
   about: 'person',
   rows: documentRows,
   contentRows,

@@ -39,7 +39,9 @@ export const notFound = () => fail({ code: 'not-found' });
 export async function aboutPerson(work: Work, value: Json | undefined, at: string): Promise<Result<Ref>> {
   const person = patientRef(value);
   if (person === undefined) return unprocessable('a reference to the Patient whom this is about is needed', at);
-  if (work.caller.person !== undefined && work.caller.person !== person) return unresolved(person, at);
+  if (work.caller.person !== undefined && work.caller.person !== person) {
+    return unprocessable(`the reference \`${person}\` cannot be resolved`, at, 'C6');
+  }
   return (await seesPerson(work, person)) ? ok(person) : unresolved(person, at);
 }
 

@@ -103,6 +103,12 @@ export async function changeLabels(
   return together.ok ? ok(filing) : together;
 }
 
+/** The row that a change of labels falls under: W4 masks, W5 unmasks, W6 hides and shows. */
+export function rowOfLabels(before: Labels, after: Labels): 'W4' | 'W5' | 'W6' {
+  if (before.has(MASKED) === after.has(MASKED)) return 'W6';
+  return after.has(MASKED) ? 'W4' : 'W5';
+}
+
 /** Whether the caller may set or lift one label, also where that changes nothing. */
 export async function mayChange(
   work: Work,

@@ -79,6 +79,7 @@ async function update(work: Work, change: Change, resource: Resource): Promise<R
 
 export const patient: TypeDeclaration = {
   type: 'Patient',
+  row: 'D9',
   about: 'person',
   rows: patientRows,
   writes: {

@@ -70,6 +70,7 @@ async function endDelegations(work: Work, person: Ref, id: string): Promise<void
       key: { type: 'Consent', id: consent.id },
       before: consent,
       resource: { ...parsed(consent), status: 'inactive' },
+      rule: 'W21',
       owner: person,
       filing: consent.filing,
     });
@@ -78,6 +79,7 @@ async function endDelegations(work: Work, person: Ref, id: string): Promise<void
 
 export const relatedPerson: TypeDeclaration = {
   type: 'RelatedPerson',
+  row: 'D2',
   about: 'person',
   rows: relatedPersonRows,
   writes: {
