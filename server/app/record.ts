@@ -7,6 +7,7 @@ import { asArray, asObject } from '../fhir/json.ts';
 import type { Failure } from '../fhir/result.ts';
 import type { Ref, Resource } from '../fhir/types.ts';
 import { specialise } from '../query/matches.ts';
+import { and } from '../query/predicate.ts';
 import type { Interaction } from './answer.ts';
 import type { FhirRequest } from './request.ts';
 import { patientRef } from './types/filing.ts';
@@ -42,19 +43,43 @@ async function grounds(work: Work, person: Ref | undefined, types: Iterable<stri
   return [...(open.size === 0 && person !== undefined ? closing : open)];
 }
 
-/** Which conditions kept an item from the caller: the limits that it fails and, of each grant, the rules of the parts that do not hold for it. */
+/** Of the grants that the space leaves open, those that hold for the one item that was read: it is named beside them, so they tell nothing else. */
+async function groundsOf(work: Work, item: Ref): Promise<readonly RuleId[]> {
+  const key = keyOf(item);
+  const granted = work.access.decision(key.type, 'r').votes.filter((vote) => vote.kind === 'grant');
+  const held = await work.unit.testEach(
+    key,
+    systemGuard(key.type, 'audit'),
+    granted.map((vote) => and(...vote.parts.map((p) => p.where))),
+  );
+  const rules = new Set<RuleId>();
+  for (const [index, vote] of granted.entries()) {
+    if (held[index] === true) for (const rule of [vote.rule, ...vote.parts.map((p) => p.rule)]) rules.add(rule);
+  }
+  return [...rules];
+}
+
+/**
+ * Which conditions kept an item from the caller: the limits that it fails and, of each grant for items of its sort, the rules of the parts
+ * that do not hold for it. A grant whose own part fails (D2 for what is no directive) was never about the item.
+ */
 async function obstacles(work: Work, item: Ref): Promise<readonly RuleId[]> {
   const key = keyOf(item);
   const { votes } = work.access.decision(key.type, 'r');
-  const rules = new Set<RuleId>();
-  if (votes.every((vote) => vote.kind !== 'grant')) rules.add(work.deps.declarations.get(key.type)?.row ?? 'D1');
+  if (votes.every((vote) => vote.kind !== 'grant')) return [work.deps.declarations.get(key.type)?.row ?? 'D1'];
+  const failing: { readonly own: RuleId | undefined; readonly rules: readonly RuleId[] }[] = [];
   for (const vote of votes) {
     const conditions = vote.kind === 'grant' ? vote.parts : [vote];
-    for (const { rule, where } of conditions) {
-      if (!(await work.unit.test(key, systemGuard(key.type, 'audit'), where))) rules.add(rule);
-    }
+    const held = await work.unit.testEach(
+      key,
+      systemGuard(key.type, 'audit'),
+      conditions.map((c) => c.where),
+    );
+    const rules = conditions.filter((_, i) => held[i] !== true).map((c) => c.rule);
+    if (rules.length > 0) failing.push({ own: vote.kind === 'grant' ? vote.rule : undefined, rules });
   }
-  return [...rules];
+  const about = failing.filter(({ own, rules }) => own === undefined || !rules.includes(own));
+  return [...new Set((about.length === 0 ? failing : about).flatMap(({ rules }) => rules))];
 }
 
 /** The parameters of a search by name: values may name persons whom other readers of the register do not know of. */
@@ -89,7 +114,14 @@ export async function recordDone(work: Work, request: FhirRequest, interaction: 
     // Of a disclosure, the rules that open what was asked for, not what was found: they say nothing about an item that a reader does not see.
     // What belongs to nobody hides nothing.
     const asked = person === undefined ? new Set([...named].map((i) => keyOf(i).type)) : work.asked;
-    const opening = read ? await grounds(work, person, asked.size === 0 ? [interaction.type ?? 'Patient'] : asked) : [];
+    const [item] = named;
+    const one =
+      interaction.action === 'read' && named.size === 1 && item !== undefined && interaction.item !== undefined;
+    const opening = !read
+      ? []
+      : one
+        ? await groundsOf(work, item)
+        : await grounds(work, person, asked.size === 0 ? [interaction.type ?? 'Patient'] : asked);
     await append(work, request, {
       person,
       items: [...named],

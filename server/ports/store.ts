@@ -81,6 +81,8 @@ export interface StoreUnit {
   search(plan: GuardedPlan): Promise<Page>;
   /** Whether `where` holds for the current entry of `key` (deleted or not) and the guard lets it through. */
   test(key: Key, guard: Guard, where: Predicate): Promise<boolean>;
+  /** `test` of several questions at once, in their order. */
+  testEach(key: Key, guard: Guard, where: readonly Predicate[]): Promise<readonly boolean[]>;
   /** The space entry of a person, `undefined` when there is none. */
   space(person: Ref): Promise<IndexEntry | undefined>;
 

@@ -34,8 +34,12 @@ export type Ask = {
 // Unlike `fetch`, this client says how far an exchange came, and never sends anything twice.
 const agent = new Agent({ keepAlive: true });
 
-/** One request, sent once; `path` is relative to the base, or absolute. Never rejects. */
-export function exchange(base: string, token: string, ask: Ask): Promise<Exchange> {
+/** One request, sent once; `path` is relative to the base, or absolute. Never rejects. `answering` is called when the status comes. */
+export function exchange(
+  base: string,
+  token: string,
+  ask: Ask & { readonly answering?: (status: number) => void },
+): Promise<Exchange> {
   const url = new URL(ask.path.startsWith('http') ? ask.path : `${base}/${ask.path}`);
   const sent = ask.body === undefined ? undefined : Buffer.from(JSON.stringify(ask.body));
   const invoked = performance.now();
@@ -66,6 +70,7 @@ export function exchange(base: string, token: string, ask: Ask): Promise<Exchang
       (response) => {
         status = response.statusCode ?? 0;
         headers = response.headers;
+        ask.answering?.(status);
         response.on('data', (piece: Buffer) => pieces.push(piece));
         response.once('error', () => undefined);
         response.once('close', () => end(response.complete ? 'received' : 'cut'));
@@ -152,15 +157,19 @@ function subjectOf(resource: Resource): string | undefined {
   return said.find((reference) => reference?.startsWith('Patient/'));
 }
 
-/** Every resource in an answer. */
+/** Every resource in an answer; those of a Bundle in a Bundle too, and no Bundle itself. */
 const resourcesIn = (resource: Resource): readonly Resource[] =>
-  (resource.resourceType === 'Bundle'
-    ? entriesIn(resource).flatMap((entry) => (entry.resource === undefined ? [] : [entry.resource]))
-    : [resource]
-  ).filter(({ resourceType }) => resourceType !== 'OperationOutcome');
+  resource.resourceType === 'OperationOutcome'
+    ? []
+    : resource.resourceType === 'Bundle'
+      ? entriesIn(resource).flatMap((entry) => (entry.resource === undefined ? [] : resourcesIn(entry.resource)))
+      : [resource];
+
+/** What is told to whoever watches: a request is about to be sent, or its status has come. */
+export type Moment = { readonly what: string; readonly status: number | undefined };
 
 /** An empty ledger. */
-export function createLedger(): Ledger {
+export function createLedger(watch: (moment: Moment) => void): Ledger {
   const lines: Line[] = [];
   const owners = new Map<string, string>();
   const ownerOf = (item: string): string | undefined =>
@@ -172,7 +181,9 @@ export function createLedger(): Ledger {
       owners.set(item, person);
     },
     ask: async ({ base, client, token, ask, stating }) => {
-      const done = await exchange(base, token, ask);
+      const { what } = stating;
+      watch({ what, status: undefined });
+      const done = await exchange(base, token, { ...ask, answering: (status) => watch({ what, status }) });
       for (const resource of done.json === undefined ? [] : resourcesIn(done.json)) {
         const person = subjectOf(resource);
         if (person !== undefined) owners.set(`${resource.resourceType}/${String(resource.id)}`, person);
@@ -184,7 +195,7 @@ export function createLedger(): Ledger {
       const line: Line = {
         ...done,
         client,
-        what: stating.what,
+        what,
         method: ask.method ?? 'GET',
         path: ask.path,
         tokenId: tokenIdOf(token),
@@ -247,7 +258,7 @@ function disclosedIn(line: Line, ownerOf: Ledger['ownerOf']): Disclosed {
     // Raw content, or an answer without a body: what the request named.
     const item = itemIn(line.path.split('?')[0]);
     if (item !== undefined) items.add(item);
-  } else if (json.resourceType !== 'OperationOutcome') {
+  } else {
     for (const resource of resourcesIn(json)) items.add(`${resource.resourceType}/${String(resource.id)}`);
     for (const { response } of entriesIn(json)) {
       const item = itemIn(response?.location);
@@ -298,7 +309,7 @@ export function reconcile(ledger: Ledger, records: readonly AuditRecord[]): Reco
     const fault = (text: string): void => {
       faults.push(
         `${line.client}, ${line.what} (${line.method} ${line.path.slice(0, 120)}, ${line.fate} ${line.status}, ` +
-          `request ${String(line.headers['x-request-id'])}): ${text}; recorded: ${JSON.stringify(of)}`,
+          `request ${String(line.headers['x-request-id'])}): ${text}`,
       );
     };
     if (line.fate === 'received') confirmed += of.length;

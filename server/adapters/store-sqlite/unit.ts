@@ -49,6 +49,11 @@ export function openUnit(core: Core, piece: Piece): OpenUnit {
         const current = visible(core, key, guard);
         return current !== undefined && holdsFor(core, current, where);
       }),
+    testEach: (key, guard, where) =>
+      attempt(() => {
+        const current = visible(core, key, guard);
+        return where.map((p) => current !== undefined && holdsFor(core, current, p));
+      }),
     space: (person) =>
       attempt(() => {
         const id = core.words.findPerson(person);
