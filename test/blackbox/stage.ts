@@ -398,7 +398,9 @@ export async function startStage(env: Readonly<Record<string, string>> = {}) {
       if (status >= 400) refused.push(what);
       const answer = await ask(token, request);
       const named = ruleOf(answer);
-      if (answer.status !== status || named !== rule)
+      // A reference outside the one person of a token is refused by C6, known from the token alone; to the rows it is a reference that does not resolve.
+      const outside = rule === undefined && status === 422 && named === 'C6';
+      if (answer.status !== status || (named !== rule && !outside))
         wrong.push(
           `${what}: ${answer.status} ${named ?? '-'} instead of ${status} ${rule ?? '-'}: ${answer.text.slice(0, 300)}`,
         );

@@ -79,6 +79,7 @@ const variants = (node: JsonObject, type: string): readonly JsonObject[] => {
 /** Nodes that the samples do not have, so that every closure is asked in both of its answers. */
 const MADE: readonly (readonly [type: string, node: JsonObject])[] = [
   ['Extension', { url: 'urn:x', extension: [{ url: 'urn:y', valueString: 'z' }], valueString: 'both' }],
+  ['Appointment.participant', { status: 'accepted' }],
   ['Age', { value: 3, unit: 'a', system: 'http://unitsofmeasure.org', code: 'a' }],
   ['Age', { value: 3, code: 'a', system: 'urn:other' }],
   ['Distance', { value: 3, unit: 'm', system: 'http://unitsofmeasure.org', code: 'm' }],
