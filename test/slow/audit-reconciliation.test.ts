@@ -34,7 +34,7 @@ const PATIENCE_MS = 5_000;
 /** How long the clients may go on at the end, until each has done what it does. */
 const LAST_LIFE_MS = 20_000;
 /** A start after a kill, on a machine that does other things as well. */
-const QUICK_START_MS = 10_000;
+const QUICK_START_MS = 15_000;
 const CHUNK = 262_144;
 /** Every act, by the words for it: the test is about nothing that did not happen. */
 const ACTS = [
@@ -454,6 +454,34 @@ describe.skipIf(!serverExists())('audit reconciliation under SIGKILL', () => {
   it('each answer has one record for each person in it, naming what was in it', () => {
     const { faults } = reconcile(ledger, records);
     expect(faults.length, because(faults)).toBe(0);
+  });
+
+  it('would notice a record that is missing, doubled, of another request, or says too little or too much', () => {
+    const whole = new Set(ledger.lines.filter(isDone).map(({ tokenId }) => tokenId));
+    const of = records.findIndex(
+      ({ tokenId, person, items, refused }) =>
+        whole.has(tokenId) && person !== '' && items.length > 1 && !refused && people.some(({ ref }) => ref === person),
+    );
+    const record = records[of]!;
+    const other = people.find(({ ref }) => ref !== record.person)!.ref;
+    const without = records.filter((_, index) => index !== of);
+    const changed = (change: Partial<AuditRecord>): readonly AuditRecord[] => [...without, { ...record, ...change }];
+    const wrong: Readonly<Record<string, readonly AuditRecord[]>> = {
+      missing: without,
+      doubled: [...records, record],
+      'of another request': changed({ requestId: randomUUID() }),
+      'of a request that nobody sent': [...records, { ...record, tokenId: randomUUID(), requestId: randomUUID() }],
+      'about another person': changed({ person: other }),
+      'an item too few': changed({ items: record.items.slice(1) }),
+      'an item too many': changed({ items: [...record.items, `DocumentReference/${randomUUID()}`] }),
+      'an item twice': changed({ items: [...record.items, ...record.items.slice(0, 1)] }),
+      'refused, where it was done': changed({ refused: true }),
+      'two requests under one id': records.map((one) =>
+        one.tokenId === without[0]?.tokenId ? { ...one, requestId: record.requestId } : one,
+      ),
+    };
+    for (const [what, these] of Object.entries(wrong))
+      expect([what, reconcile(ledger, these).faults.length > 0]).toEqual([what, true]);
   });
 
   it('the log tells of no answer that is not recorded, and of none that failed', () => {

@@ -27,6 +27,8 @@ import { serverExists, startServer, type TestServer } from '../support/server.ts
 const SECONDS = Number(process.env['REVOCATION_SECONDS'] ?? 12);
 const SEED = Number(process.env['REVOCATION_SEED'] ?? Date.now() % 2 ** 31);
 const PERSONS = 4;
+/** How much longer they may go on until everything has happened that the test is about. */
+const PATIENCE_MS = 20_000;
 /** More than what two socket buffers and Node hold between a server and a client that does not read. */
 const LARGE_BYTES = 24 * 1024 * 1024;
 
@@ -234,7 +236,7 @@ describe.skipIf(!serverExists())('revocation across processes', () => {
     type Scene = {
       readonly person: Person;
       readonly history: Done[];
-      readonly consents: string[];
+      readonly consents: { readonly id: string; readonly blocks: boolean }[];
       readonly reads: readonly {
         readonly how: string;
         readonly ask: Ask;
@@ -268,6 +270,15 @@ describe.skipIf(!serverExists())('revocation across processes', () => {
     for (let n = 0; n < PERSONS; n += 1) scenes.push(await set());
 
     const until = performance.now() + SECONDS * 1_000;
+    /** What has happened at least once, so that a slow machine takes longer rather than proving less. */
+    const happened = new Set<string>();
+    const wanted = [
+      ...['authorise', 'block', 'end', 'mask', 'unmask'],
+      ...scenes[0]!.reads.flatMap(({ how }) => [`${how} true`, `${how} false`]),
+    ];
+    const goesOn = (): boolean =>
+      performance.now() < until ||
+      (performance.now() < until + PATIENCE_MS && wanted.some((one) => !happened.has(one)));
     const failed: string[] = [];
     const note = (scene: Scene, input: Act, answer: Exchange, output: Outcome | undefined): void => {
       if (answer.status >= 500 || (answer.fate === 'received' && output === undefined))
@@ -289,26 +300,29 @@ describe.skipIf(!serverExists())('revocation across processes', () => {
     /** One of the holder's apps, on one of the processes; another one writes at the same time on the other. */
     const writer = async (scene: Scene, base: string): Promise<void> => {
       const { person, consents, document } = scene;
-      while (performance.now() < until) {
+      while (goesOn()) {
         const token = s.holder(person);
         const pick = random();
-        const last = consents.at(-1);
-        if (pick < 0.3 || last === undefined) {
+        if (pick < 0.42 || consents.length === 0) {
           const answer = await at(base, token, entry(person, 'permit'));
           const id = answer.status === 201 ? consentIn(answer) : answer.status === 409 ? 'refused' : undefined;
-          if (answer.status === 201) consents.push(consentIn(answer));
+          if (id !== undefined && id !== 'refused') consents.push({ id, blocks: false });
           note(scene, { kind: 'authorise' }, answer, id);
-        } else if (pick < 0.5) {
+        } else if (pick < 0.54) {
           const answer = await at(base, token, entry(person, 'deny'));
-          if (answer.status === 201) consents.push(consentIn(answer));
-          note(scene, { kind: 'block' }, answer, answer.status === 201 ? consentIn(answer) : undefined);
-        } else if (pick < 0.85) {
-          // Mostly the one that stands; now and then one that has ended already.
-          const id = random() < 0.8 ? last : among(consents);
+          const id = answer.status === 201 ? consentIn(answer) : undefined;
+          if (id !== undefined) consents.push({ id, blocks: true });
+          note(scene, { kind: 'block' }, answer, id);
+        } else if (pick < 0.86) {
+          // Mostly the block that stands; sometimes the last permit, or one that has ended already.
+          const which = random();
+          const blocks = which < 0.6;
+          const { id } =
+            (which < 0.85 ? consents.findLast((one) => one.blocks === blocks) : undefined) ?? among(consents);
           const answer = await at(base, token, end(id));
           note(scene, { kind: 'end', id }, answer, answer.status === 200 ? '' : undefined);
         } else {
-          const kind = pick < 0.91 ? 'mask' : 'unmask';
+          const kind = pick < 0.89 ? 'mask' : 'unmask';
           const answer = await at(base, token, kind === 'mask' ? mask(document) : unmask(document));
           note(scene, { kind }, answer, answer.status === 200 ? '' : undefined);
         }
@@ -317,7 +331,7 @@ describe.skipIf(!serverExists())('revocation across processes', () => {
       }
     };
     const reader = async (scene: Scene): Promise<void> => {
-      while (performance.now() < until) {
+      while (goesOn()) {
         const { how, ask, shows } = among(scene.reads);
         const answer = await at(among(bases()), s.professional('dr1'), ask);
         note(scene, { kind: 'read', how }, answer, shows(answer));
@@ -333,8 +347,18 @@ describe.skipIf(!serverExists())('revocation across processes', () => {
     const changes = count(({ input }) => input.kind !== 'read');
     const seen = count(({ input, output }) => input.kind === 'read' && output === true);
     const unseen = count(({ input, output }) => input.kind === 'read' && output === false);
-    if (process.env['REVOCATION_REPORT'] !== undefined)
-      console.info(`seed ${SEED}: ${changes} changes, ${seen} reads permitted, ${unseen} refused`);
+    if (process.env['REVOCATION_REPORT'] !== undefined) {
+      const took = all
+        .filter(({ input }) => input.kind === 'block')
+        .map(({ invoked, completed }) => completed - invoked);
+      const slowest = took
+        .toSorted((a, b) => b - a)
+        .slice(0, 3)
+        .map(Math.round);
+      console.info(
+        `seed ${SEED}: ${changes} changes, ${seen} reads permitted, ${unseen} refused; slowest blocks ${slowest} ms`,
+      );
+    }
     for (const scene of scenes) {
       const verdict = linearize(scene.history, rights);
       if (!verdict.linearizable) {
@@ -351,15 +375,7 @@ describe.skipIf(!serverExists())('revocation across processes', () => {
         );
       }
     }
-    for (const kind of ['authorise', 'block', 'end', 'mask', 'unmask'])
-      expect([kind, count(({ input }) => input.kind === kind) > 0]).toEqual([kind, true]);
-    for (const { how } of scenes[0]!.reads)
-      for (const output of [true, false])
-        expect([
-          how,
-          output,
-          count((one) => one.input.kind === 'read' && one.input.how === how && one.output === output) > 0,
-        ]).toEqual([how, output, true]);
+    expect(wanted.filter((one) => !happened.has(one))).toEqual([]);
   });
 
   it('an open search shows nothing more from its next page on', async () => {

@@ -16,6 +16,7 @@ import { r4Validator } from '../../server/adapters/validator/validator.ts';
 import type { Deps } from '../../server/app/deps.ts';
 import { createDispatch } from '../../server/app/dispatch.ts';
 import { directoryMemory } from '../../server/app/facts.ts';
+import { OPERATION_NAMES } from '../../server/app/route.ts';
 import { ACCESS_TYPES, DECLARATIONS } from '../../server/app/types/index.ts';
 import { registryFor, type SearchDefinitions } from '../../server/fhir/search-parameter.ts';
 import { summariesOf } from '../../server/fhir/summary.ts';
@@ -131,7 +132,7 @@ export async function listen(): Promise<InProcess> {
     limits: HTTP_LIMITS,
     trustProxy: [],
     resourceTypes: [...DECLARATIONS.keys()],
-    operations: ['$everything', '$mask', '$unmask', '$hide', '$release'],
+    operations: OPERATION_NAMES,
     authorizationServer: { issuer: 'https://persons.test.example' },
     dispatch: (request) => {
       if (dispatch === undefined) throw new Error('nothing is served');
@@ -142,6 +143,8 @@ export async function listen(): Promise<InProcess> {
     ids: { next: () => serving?.requestId() ?? '' },
     clock: { now: () => serving?.now() ?? 0 },
   });
+  // one of the two twins waits while the other works
+  server.keepAliveTimeout = 120_000;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
@@ -177,7 +180,9 @@ export async function listen(): Promise<InProcess> {
             });
           },
         );
-        sent.on('error', reject);
+        sent.on('error', (error) =>
+          reject(new Error(`${request.method} ${request.path}: ${error.message}`, { cause: error })),
+        );
         sent.end(request.body);
       }),
     log: () => lines.join('\n'),

@@ -186,7 +186,10 @@ function condition(t: Terrain, c: Choices, type: string, hops: number): Pair {
   }
 }
 
-function linkWhere(t: Terrain, c: Choices, fits: (link: Link) => boolean): Link | undefined {
+function linkWhere(t: Terrain, c: Choices, suits: (link: Link) => boolean): Link | undefined {
+  // steps through the register are slow for professionals, so they are not taken too often
+  const slow = t.caller.kind === 'professional' && !c.once(12);
+  const fits = (link: Link): boolean => suits(link) && !(slow && typeOf(link.from) === 'AuditEvent');
   const near = t.hiddenLinks.filter(fits);
   const pool = near.length > 0 && !c.once(4) ? near : t.links.filter(fits);
   return pool.length === 0 ? undefined : c.of(pool);
@@ -236,7 +239,9 @@ const query = (pairs: readonly Pair[]): string =>
 function searchedType(t: Terrain, c: Choices): string {
   const ends = c.once(3) ? [] : t.hiddenLinks.flatMap((link) => [typeOf(link.from), typeOf(link.to)]);
   const types = [...new Set([...t.hiddenItems.map((item) => item.type as string), ...ends])];
-  return types.length === 0 || c.once(6) ? c.of([...registry.types]) : c.of(types);
+  const type = types.length === 0 || c.once(6) ? c.of([...registry.types]) : c.of(types);
+  // the register has requests of its own
+  return type === 'AuditEvent' ? c.of(['DocumentReference', 'Patient', 'Consent']) : type;
 }
 
 function searchPairs(t: Terrain, c: Choices, type: string): readonly Pair[] {
@@ -339,6 +344,41 @@ function operating(t: Terrain, c: Choices): Ask {
     resourceType: 'Parameters',
     ...(given === undefined || c.once(5) ? {} : { parameter: [given] }),
   });
+}
+
+/**
+ * The explanations (rules.md O4). They are computed from the rights as they stood, so only those are asked who see every right of their person: of
+ * anybody else the answer says by the rules what the twin has not got any more.
+ */
+function explaining(t: Terrain, c: Choices): Ask {
+  const side = t.caller.kind === 'patient' || t.caller.kind === 'representative';
+  if (!side) return { ...GET, path: `${target(t, c)}/$who-can-see` };
+  const ref = target(t, c);
+  switch (c.of(['who', 'register', 'explain', 'consent', 'label'] as const)) {
+    case 'who':
+      return { ...GET, path: `${ref}/$who-can-see` };
+    case 'register':
+      return {
+        ...GET,
+        path: `${somePerson(t, c)}/$access-register${c.of(['', '?_count=2', '?start=2026-10-09'])}`,
+        follow: 2,
+      };
+    case 'explain':
+      return { ...GET, path: `${target(t, c, ['AuditEvent'])}/$explain` };
+    case 'consent':
+      return posting('Consent/$evaluate', {
+        resourceType: 'Parameters',
+        parameter: [{ name: 'consent', resource: freshConsent(t, c, somePerson(t, c)) }],
+      });
+    case 'label':
+      return posting('Consent/$evaluate', {
+        resourceType: 'Parameters',
+        parameter: [
+          { name: 'item', valueReference: { reference: ref } },
+          { name: 'label', valueCode: c.of(['mask', 'unmask']) },
+        ],
+      });
+  }
 }
 
 const posting = (path: string, body: object, headers: Readonly<Record<string, string>> = {}): Ask => ({
@@ -648,6 +688,8 @@ const resourceIn = (ask: Ask): unknown =>
 
 /** The register: what it shows of hidden things, and whether they can be found by it. */
 function register(t: Terrain, c: Choices): Ask {
+  // a professional's guard on it asks for sight of every type, under every ground: the slowest search there is, so not too often
+  if (t.caller.kind === 'professional' && !c.once(8)) return searching(t, c);
   const events = t.hiddenLinks.filter((link) => typeOf(link.from) === 'AuditEvent');
   const named = events.length === 0 || c.once(4) ? target(t, c) : c.of(events).to;
   const pair = c.of<Pair>([
@@ -668,12 +710,27 @@ const KINDS = [
   searching,
   searching,
   searching,
-  register,
+  reading,
+  searching,
+  searching,
+  searching,
+  conditionally,
   conditionally,
   changing,
   operating,
   creating,
+  creating,
   bundling,
+  bundling,
+  explaining,
+  reading,
+  searching,
+  searching,
+  changing,
+  creating,
+  conditionally,
+  register,
+  register,
 ] as const;
 
 /** The request that a list of numbers stands for. */

@@ -9,6 +9,7 @@
  * Written exceptions, each a rule that tells more than sight does. In B these hidden resources stay:
  * - the caller's own Patient and RelatedPerson, with other content: a caller whom the register does not know is refused (contract.md);
  * - for the operator, Patients with other content: it repairs spaces of people whom it does not see (W15), and its register names everybody (D8);
+ * - for the holder's side of a suspended space, when it reads the register: what the state alone hides, which the register still names (D8);
  * - for the insurer, RelatedPersons with other names, which legal delegations name, and `care-team-default` entries, of which it writes the first (W15).
  */
 import { createAccess } from '../../server/access/access.ts';
@@ -22,8 +23,8 @@ import { indexResource } from '../../server/fhir/index-resource.ts';
 import type { Ref, Resource } from '../../server/fhir/types.ts';
 import type { Filing, Put, ResourceStore, StoreUnit, Version } from '../../server/ports/store.ts';
 import { baseInstant, replacedAt } from '../oracle/arbitraries.ts';
-import { foundByTraits, maySee } from '../oracle/decide.ts';
-import type { Of } from '../oracle/facts.ts';
+import { foundByTraits, maySee, see } from '../oracle/decide.ts';
+import { type Of, stateOf } from '../oracle/facts.ts';
 import type { ConsentItem, DocumentItem, FiledBy, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
 import {
   appointmentBody,
@@ -165,12 +166,12 @@ function workOf(unit: StoreUnit, deps: Deps): Work {
       throw new Error('the builder names everything itself');
     },
     traces: [],
-    asked: new Set(),
     persons: new Set(),
     written: { any: false },
     created: new Map(),
     uploads: new Map(),
     stale: new Set(),
+    asked: new Set(),
   };
 }
 
@@ -502,9 +503,28 @@ export function hiddenFrom(world: World, caller: WorldCaller, now: Instant): Rea
   );
 }
 
+/** Whether the caller reads the register of a space that shows them nothing else. */
+export const readsRegisterAlone = (world: World, caller: WorldCaller, now: Instant): boolean =>
+  (caller.kind === 'patient' && stateOf(world, caller.person, now) === 'suspended') ||
+  (caller.kind === 'representative' && stateOf(world, caller.actsFor, now) === 'suspended');
+
+/** What one pair is about. */
+export type Subject = {
+  readonly world: World;
+  readonly caller: WorldCaller;
+  readonly now: Instant;
+  /** Of those who see more in the register than elsewhere: whether they look into it in this pair. */
+  readonly readsRegister: boolean;
+};
+
 /** Hidden resources that stay in B, and how (see the head of this file). */
-function exceptionOf(caller: WorldCaller, item: Item): 'as it is' | 'with other content' | 'none' {
+function exceptionOf(
+  { world, caller, now, readsRegister }: Subject,
+  item: Item,
+): 'as it is' | 'with other content' | 'none' {
   const ref = refOfItem(item);
+  const byStateAlone = (): boolean => see({ world, caller, now }, item, true).permit;
+  if (readsRegister && readsRegisterAlone(world, caller, now) && byStateAlone()) return 'as it is';
   switch (caller.kind) {
     case 'patient':
       return ref === `Patient/${caller.person}` ? 'with other content' : 'none';
@@ -546,18 +566,16 @@ function veiled(put: Put): Put {
 export async function loadTwin(
   recording: Recording,
   store: ResourceStore,
-  {
-    world,
-    caller,
-    hidden,
-  }: { readonly world: World; readonly caller: WorldCaller; readonly hidden: ReadonlySet<string> },
+  subject: Subject,
+  hidden: ReadonlySet<string>,
 ): Promise<void> {
+  const { world } = subject;
   const items = new Map(world.items.map((item) => [refOfItem(item), item]));
   const kept = recording.puts.flatMap((put): readonly Put[] => {
     const ref = `${put.key.type}/${put.key.id}`;
     const item = items.get(ref);
     if (item === undefined || !hidden.has(ref)) return [put];
-    const exception = exceptionOf(caller, item);
+    const exception = exceptionOf(subject, item);
     if (exception === 'none') return [];
     return [exception === 'as it is' || put.deleted ? put : veiled(put)];
   });
