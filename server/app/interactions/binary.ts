@@ -29,7 +29,9 @@ export async function readBinary(work: Work, request: FhirRequest, key: Key): Pr
   if (noneMatchNames(request.headers['if-none-match'], version)) return ok({ status: 304, etag });
   const resource = parsed(version);
   const size = (await work.unit.bytes(key))?.size ?? 0;
-  const chunks = (): AsyncIterable<Uint8Array> => decidedChunks(work, key);
+  // The first chunk belongs to this decision and its record: nothing comes between them.
+  const first = request.method === 'HEAD' ? undefined : await work.unit.chunk(key, work.access.guard('Binary', 'r'), 0);
+  const chunks = (): AsyncIterable<Uint8Array> => decidedChunks(work, key, { first, size });
   const common = { status: 200, etag, lastModified: version.lastUpdated } as const;
   if (wantsWrapped(request)) {
     return ok({
@@ -49,22 +51,25 @@ export async function readBinary(work: Work, request: FhirRequest, key: Key): Pr
 /** Thrown in the middle of a stream when the next chunk is refused: the connection is cut, so that no part passes for the whole. */
 export class StreamRevoked extends Error {}
 
-/** The content, each chunk read in a unit of its own under the rights of that moment: a revocation stops the next one. */
-async function* decidedChunks(work: Work, key: Key): AsyncGenerator<Uint8Array> {
+/** The content, each chunk after the first read in a unit of its own under the rights of that moment: a revocation stops the next one. */
+async function* decidedChunks(
+  work: Work,
+  key: Key,
+  { first, size }: { readonly first: Uint8Array | undefined; readonly size: number },
+): AsyncGenerator<Uint8Array> {
   const { deps, caller } = work;
-  for (let index = 0; ; index += 1) {
+  if (first === undefined) return;
+  yield first;
+  for (let index = 1, sent = first.length; sent < size; index += 1) {
     const chunk = await deps.store.unit(async (unit) => {
       const now = deps.clock.now();
       const resolved = await resolveCaller(unit, caller.claims, deps.directory);
       if (!resolved.ok || now >= caller.claims.expiresAt) return undefined;
       const access = createAccess(accessOptions(deps, resolved.value, now));
-      const guard = access.guard('Binary', 'r');
-      const found = await unit.read(key, guard);
-      if (found === undefined || found.deleted) return undefined;
-      return (await unit.chunk(key, guard, index)) ?? 'end';
+      return unit.chunk(key, access.guard('Binary', 'r'), index);
     });
     if (chunk === undefined) throw new StreamRevoked('no longer permitted');
-    if (chunk === 'end') return;
+    sent += chunk.length;
     yield chunk;
   }
 }
