@@ -135,6 +135,9 @@ const isPolicy: ValidateFunction<Partial<Policy> & { readonly about?: Json }> = 
 
 const DEFAULT_POLICY = new URL('../fhir-profiles/policy/default-policy.json', import.meta.url);
 
+/** Settings of the tests and of the demonstration, which a server started by them inherits: none of its business. */
+const ELSEWHERE = /^CARNET_(TEST_|DEMO_|TWIN_|GOLDEN)/;
+
 /** Edit distance (Levenshtein), to say which setting was probably meant. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, column) => column);
@@ -161,7 +164,9 @@ const describe = (error: ErrorObject | undefined): string => {
 };
 
 function readSettings(env: Environment): Partial<Record<Variable, string>> {
-  const given = Object.entries(env).filter(([name, value]) => name.startsWith('CARNET_') && value !== undefined);
+  const given = Object.entries(env).filter(
+    ([name, value]) => name.startsWith('CARNET_') && value !== undefined && !ELSEWHERE.test(name),
+  );
   const unknown = given.find(([name]) => !Object.hasOwn(VARIABLES, name));
   if (unknown !== undefined)
     throw new ConfigError(`${unknown[0]} is not a setting of this server; the nearest one is ${nearest(unknown[0])}`);
