@@ -28,7 +28,7 @@ import type { JsonObject, Ref, Resource } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { and, not, owner, term } from '../../query/predicate.ts';
 import type { Accepted, Change, TypeDeclaration } from '../declaration.ts';
-import { allOf, everyMatch, filedBy, holds, keyOf, parsed, refile, save, type Work } from '../work.ts';
+import { allOf, everyMatch, filedBy, holds, keyOf, parsed, refile, save, seen, type Work } from '../work.ts';
 import { aboutPerson, conflict, filingMarks, forbidden, patientRef, unresolved } from './filing.ts';
 import { labelsOf, refuseLabels } from './labels.ts';
 import { isMinor } from './related-person.ts';
@@ -186,10 +186,17 @@ async function resolveActor(work: Work, consent: Resource, kind: ConsentKind, pe
     return bad(`the actor is ${allowed.join(' or ')}`, `${at}.reference`, 'A0');
   }
   const key = keyOf(resolved);
-  const found = await work.unit.read(key, systemGuard(key.type, 'integrity'));
+  // A RelatedPerson resolves inside what the caller sees. The insurer sees none and writes legal representations all the same (W15): to it,
+  // one that carries a label is not there.
+  const blind = work.caller.kind === 'insurer' && key.type === 'RelatedPerson';
+  const found =
+    key.type !== 'RelatedPerson' || blind
+      ? await work.unit.read(key, systemGuard(key.type, 'integrity'))
+      : await seen(work, key);
   const known = found !== undefined && !found.deleted && (key.type !== 'RelatedPerson' || found.owner === person);
   if (!known) return unresolved(resolved, `${at}.reference`);
   if (key.type === 'RelatedPerson' && labelsOf(parsed(found)).size > 0) {
+    if (blind) return unresolved(resolved, `${at}.reference`);
     return bad('a RelatedPerson that carries a label cannot be delegated to', `${at}.reference`, 'C7');
   }
   return ok({
