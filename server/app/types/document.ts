@@ -74,7 +74,7 @@ const binariesOf = (document: Resource): readonly string[] =>
     .filter((u) => u !== undefined);
 
 /** Each attachment is a Binary of this server that nobody else's document uses, uploaded by this caller, in this transaction or within the hour. */
-async function checkContent(work: Work, document: Resource, id: string): Promise<Result<readonly Version[]>> {
+async function checkContent(work: Work, document: Resource): Promise<Result<readonly Version[]>> {
   const found: Version[] = [];
   const at = 'DocumentReference.content.attachment.url';
   for (const attachment of attachmentsOf(document)) {
@@ -91,19 +91,13 @@ async function checkContent(work: Work, document: Resource, id: string): Promise
     if (!/^Binary\/[A-Za-z0-9.-]{1,64}$/.test(url))
       return unprocessable('an attachment is a `Binary/<id>` of this server', at, 'W23');
     const binary = await work.unit.read(key, systemGuard('Binary', 'integrity'));
-    const mine =
+    const free =
       binary !== undefined &&
       !binary.deleted &&
+      parsed(binary)['securityContext'] === undefined &&
       binary.filing.by === filedBy(work).by &&
-      (binary.owner === undefined || work.created.get(key.id) === 'Binary') &&
       work.now - (binary.filing.filedAt ?? 0) < ATTACH_WITHIN;
-    const kept =
-      binary !== undefined && parsed(binary)['securityContext'] !== undefined
-        ? referenceOf(parsed(binary)['securityContext']) === `DocumentReference/${id}`
-        : false;
-    if (binary === undefined || !(mine || kept) || (mine && !kept && parsed(binary)['securityContext'] !== undefined)) {
-      return unresolved(url, at);
-    }
+    if (!free) return unresolved(url, at);
     found.push(binary);
   }
   return ok(found);
@@ -249,7 +243,7 @@ async function create(work: Work, sent: Resource, id: string): Promise<Result<Ac
   const together = checkSet(set, 'DocumentReference.securityLabel');
   if (!together.ok) return together;
   const filing = authorOf(work);
-  const content = await checkContent(work, sent, id);
+  const content = await checkContent(work, sent);
   if (!content.ok) return content;
   if (byHolder) {
     const deposit = await checkDeposit(work, sent, content.value);
