@@ -14,7 +14,8 @@ const count = (name: string, otherwise: number): number => Number(process.env[na
 const worlds = count('ORACLE_WORLDS', 1);
 const callersEach = count('ORACLE_CALLERS', 4);
 const instantsEach = count('ORACLE_INSTANTS', 2);
-const firstSeed = count('ORACLE_SEED', Math.floor(Math.random() * 0x7fffffff));
+// The same world at every run of the suite; a soak asks for others.
+const firstSeed = count('ORACLE_SEED', 4242);
 
 /** Everything that the builder writes is older. */
 const written = '2026-10-09T00:00:00Z';

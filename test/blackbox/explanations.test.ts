@@ -847,7 +847,7 @@ async function foretold(site: Site, person: string, draft: Drafting): Promise<re
 
 /** What every actor gets of every item of random worlds, against what `$who-can-see` says of them. */
 describe.skipIf(!serverExists())('explanations replayed as decisions', () => {
-  const seed = Number(process.env.EXPLAIN_SEED ?? Math.floor(Math.random() * 0x7fffffff));
+  const seed = Number(process.env.EXPLAIN_SEED ?? 20260310);
   const worlds = Number(process.env.EXPLAIN_WORLDS ?? 1);
 
   test.each(Array.from({ length: worlds }, (_, index) => seed + index))(
