@@ -337,6 +337,8 @@ export function createHttpServer(options: HttpOptions): Server {
   // Fields beyond Node's own limit would be dropped silently; they are counted and refused instead.
   server.maxHeadersCount = 0;
   server.timeout = limits.socketIdleMs;
+  // Node closes a kept connection after five seconds of silence, often just as a client takes it up again; it may be kept as long as any other.
+  server.keepAliveTimeout = limits.socketIdleMs;
   // `Expect: 100-continue`: no go-ahead for a body that will not be read, so that the refusal comes before it.
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     const declared = Number(request.headers['content-length'] ?? 0);
