@@ -15,7 +15,7 @@ export type MongoShelf = {
   readonly open: (name: string, part?: Partial<MongoStoreOptions>) => Promise<ResourceStore>;
   /** Drops every document of a database except its own key. */
   readonly empty: (name: string) => Promise<void>;
-  /** Makes `to` hold what `from` holds, its key included; `to` has been opened before. */
+  /** Makes `to` hold what `from` holds, its key included. */
   readonly copy: (from: string, to: string) => Promise<void>;
   readonly client: MongoClient;
   /** Drops the databases. */
@@ -32,16 +32,19 @@ export async function mongoShelf(set: ReplicaSet): Promise<MongoShelf> {
   const url = (name: string): string => set.url(database(name));
   const client = new MongoClient(set.url('admin'), { useBigInt64: true, writeConcern: { w: 'majority' } });
   const collections = async (name: string) => client.db(database(name)).collections();
+  const open: MongoShelf['open'] = (name, part = {}) =>
+    openMongoStore({ ...MONGO_STORE_DEFAULTS, clock: { now: () => 0 }, ...part, url: url(name) });
   return {
     url,
     client,
-    open: (name, part = {}) =>
-      openMongoStore({ ...MONGO_STORE_DEFAULTS, clock: { now: () => 0 }, ...part, url: url(name) }),
+    open,
     empty: async (name) => {
       for (const collection of await collections(name))
         if (collection.collectionName !== 'meta') await collection.deleteMany({});
     },
     copy: async (from, to) => {
+      // Opened once, so that it has its indexes.
+      if ((await collections(to)).length === 0) await (await open(to)).close();
       for (const collection of await collections(from)) {
         const target = client.db(database(to)).collection(collection.collectionName);
         await target.deleteMany({});

@@ -12,7 +12,7 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { MongoClient } from 'mongodb';
-import { freePort } from './server.ts';
+import { freePort } from './free-port.ts';
 
 const CACHE = fileURLToPath(new URL('../../.cache/mongod-6.0.5/', import.meta.url));
 
@@ -113,7 +113,8 @@ export async function testReplicaSet(): Promise<ReplicaSet> {
     : { url: (database) => withDatabase(named, database), members: [], stop: async () => undefined };
 }
 
-function withDatabase(url: string, database: string): string {
+/** The URL of another database of the same set. */
+export function withDatabase(url: string, database: string): string {
   const [, head = '', query = ''] = /^(mongodb(?:\+srv)?:\/\/[^/?]+)(?:\/[^?]*)?(\?.*)?$/.exec(url) ?? [];
   if (head === '') throw new Error('CARNET_TEST_MONGODB is not the URL of a MongoDB');
   return `${head}/${database}${query}`;

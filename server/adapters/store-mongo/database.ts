@@ -11,6 +11,9 @@ const OLDEST_SHARDED = [8, 0] as const;
 
 const DEFAULT_DATABASE = 'carnet';
 
+/** How often each member is asked how it is, beside what it says by itself. */
+const HEARTBEAT_MS = 2_000;
+
 export type Opened = {
   readonly client: MongoClient;
   readonly collections: Collections;
@@ -22,7 +25,7 @@ export type Opened = {
 
 export type OpenOptions = {
   readonly url: string;
-  /** Milliseconds for one operation, everything included. */
+  /** Milliseconds that each wait of one operation may take. */
   readonly operationMs: number;
   readonly connections: number;
 };
@@ -31,8 +34,13 @@ export type OpenOptions = {
 export async function openDatabase(options: OpenOptions): Promise<Opened> {
   const client = new MongoClient(options.url, {
     appName: 'carnet',
-    timeoutMS: options.operationMs,
     maxPoolSize: options.connections,
+    // No wait without an end: for a server, a connection from the pool, a new connection, an answer.
+    serverSelectionTimeoutMS: options.operationMs,
+    waitQueueTimeoutMS: options.operationMs,
+    connectTimeoutMS: options.operationMs,
+    socketTimeoutMS: options.operationMs,
+    heartbeatFrequencyMS: HEARTBEAT_MS,
     // Of everything outside a transaction; a transaction states its own.
     readConcern: { level: 'majority' },
     writeConcern: { w: 'majority', journal: true },

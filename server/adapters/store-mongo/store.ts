@@ -12,7 +12,7 @@ export type MongoStoreOptions = {
   readonly url: string;
   readonly clock: Clock;
   readonly limits: UnitLimits;
-  /** Milliseconds for one operation of the driver, from choosing a server to its answer. */
+  /** Milliseconds that each wait of one operation of the driver may take: for a server, for a connection, for an answer. */
   readonly operationMs: number;
 };
 

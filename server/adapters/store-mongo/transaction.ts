@@ -20,6 +20,8 @@ export type UnitLimits = {
 /** One attempt at a unit. */
 export type Attempt = {
   readonly session: ClientSession;
+  /** When the unit is given up, by `performance.now()`. */
+  readonly until: number;
   /** Takes this process's turn at a person, or at a resource of nobody's; throws when another unit has it, which starts this one again then. */
   readonly hold: (name: string) => void;
   /** Notes a person whom this attempt touches without a turn: should it conflict, the next attempt takes one. */
@@ -86,6 +88,7 @@ export function transactions(client: MongoClient, limits: UnitLimits): Transacti
       try {
         value = await body({
           session,
+          until,
           touch: (person) => void touched.add(person),
           hold(person) {
             touched.add(person);

@@ -1,7 +1,7 @@
 /** The methods of one unit over one attempt at a transaction. */
 import type { IndexEntry } from '../../fhir/index-entry.ts';
 import { type Key, type Ref, refOf } from '../../fhir/types.ts';
-import type { Filing, Put, StoreUnit } from '../../ports/store.ts';
+import { type Filing, type Put, StoreUnavailable, type StoreUnit } from '../../ports/store.ts';
 import { specialise } from '../../query/matches.ts';
 import type { Guard } from '../../query/plan.ts';
 import type { Predicate } from '../../query/predicate.ts';
@@ -61,6 +61,7 @@ export function openUnit(core: Core, attempt: Attempt): OpenUnit {
     if (!open) return Promise.reject(new Error('the unit has ended'));
     const done = last.then(() => {
       if (failed !== undefined) throw failed.error;
+      if (performance.now() >= attempt.until) throw new StoreUnavailable('the database is too slow');
       return work();
     });
     last = done.catch((error: unknown) => {
