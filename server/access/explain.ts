@@ -173,7 +173,9 @@ const DETAILS: Readonly<Record<Effect, Readonly<Record<RuleId, (asking: Asking, 
         return [
           { key: 'L1:author', where: and(masked, author) },
           { key: 'L1:attending', where: and(masked, attending(asking)) },
-          { key: 'L1:emergency', where: masked },
+          { key: 'L1:emergency', where: and(masked, owner(permitted('emergency-masked', '', asking.now))) },
+          // What is left is open by the host's choice (`emergencyMaskedUnlessDenied`).
+          { key: 'L1:host', where: masked },
         ];
       },
     },

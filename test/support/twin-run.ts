@@ -126,7 +126,12 @@ export async function prepareSite(a: InProcess, b: InProcess, folder: string): P
   return { a, b, folder, template, directory };
 }
 
-const policyOf = (policy: World['policy']): Deps['policy'] => ({ ...policy, clockToleranceSeconds: 0 });
+const policyOf = (policy: World['policy']): Deps['policy'] => ({
+  emergencyMaskedUnlessDenied: false,
+  accessSessionMinutes: 60,
+  ...policy,
+  clockToleranceSeconds: 0,
+});
 const building = (policy: World['policy']): Omit<Deps, 'store'> => {
   const { store: _none, ...deps } = depsFor({
     store: undefined as never,

@@ -170,6 +170,7 @@ function workOf(unit: StoreUnit, deps: Deps): Work {
     written: { any: false },
     created: new Map(),
     uploads: new Map(),
+    afterwards: [],
     stale: new Set(),
     asked: new Set(),
   };
