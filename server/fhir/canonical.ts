@@ -14,6 +14,8 @@ export const SYSTEM = {
   /** Rule ids of the access rules in `issue.details.coding` and `entity.detail`. */
   rule: codeSystem('rule'),
   consentKind: codeSystem('consent-kind'),
+  /** What a Task of the server is about: `feed-quarantine`. */
+  taskCode: codeSystem('task-code'),
   /** Tags of AuditEvents: `secret`. */
   audit: codeSystem('audit'),
   /** What a notice is about: the event codes of the national app, and one of ours (`docs/notices.md`). */

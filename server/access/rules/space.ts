@@ -160,6 +160,18 @@ export const careTeamRows: Rows = {
   insurer: (asking) => [grant('D11', s1(asking, 'insurer'), part('D11', wroteIt(asking)))],
 };
 
+/** D12: tasks. The operator has them all; software of a structure, those of its own deposits, about nobody or in the state of the space. */
+export const taskRows: Rows = {
+  feeder: (asking) => {
+    const own = structure('_author', asking);
+    return [
+      grant('D12', part('D12', own), s1(asking, 'professional')),
+      grant('D12', part('D12', and(own, term('_nobody', '1')))),
+    ];
+  },
+  operator: () => [grant('D12', part('D12', ALL))],
+};
+
 /** Whether the caller legally represents the owner (W9: manages accesses like the holder). */
 export const legallyRepresents = ({ caller, now }: Asking): Predicate =>
   caller.kind === 'representative' && caller.self !== undefined
