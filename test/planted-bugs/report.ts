@@ -1,4 +1,5 @@
 /** What came of the faults, and the page that says so. */
+import { CATALOGUE } from './catalogue/index.ts';
 import { AREAS, areaOf, MUST_ALL_BE_CAUGHT, type PlantedBug } from './planted-bug.ts';
 
 export type Outcome =
@@ -28,33 +29,43 @@ const said = ({ outcome }: Result): string => {
   }
 };
 
-const isCaught = ({ outcome }: Result): boolean => outcome.kind === 'caught';
+/** What an earlier page says of each fault, by id. */
+const saidBefore = (text: string): ReadonlyMap<string, string> =>
+  new Map(
+    [...text.matchAll(/^\| `([^`]+)` \|.*?(?<!\\)\| (.*) \|$/gm)].map(([, id = '', became = '']) => [id, became]),
+  );
 
-/** docs/planted-bugs.md. */
-export function page(results: readonly Result[]): string {
-  const count = (of: readonly Result[]): string => `${of.filter(isCaught).length} / ${of.length}`;
+const NOT_YET = '**not planted yet**';
+
+/** docs/planted-bugs.md: what became of each fault, as seen now, or as the page said before. */
+export function page(results: readonly Result[], before: string): string {
+  const earlier = saidBefore(before);
+  const now = new Map(results.map((result) => [result.bug.id, said(result)]));
+  const rows = CATALOGUE.map((bug) => ({ bug, became: now.get(bug.id) ?? earlier.get(bug.id) ?? NOT_YET }));
+  const count = (of: typeof rows): string =>
+    `${of.filter(({ became }) => !became.startsWith('**')).length} / ${of.length}`;
   const sections = AREAS.map((area) => {
-    const own = results.filter(({ bug }) => areaOf(bug) === area);
-    const rows = own.map((result) => `| \`${result.bug.id}\` | ${cell(result.bug.fault)} | ${said(result)} |`);
+    const own = rows.filter(({ bug }) => areaOf(bug) === area);
+    const lines = own.map(({ bug, became }) => `| \`${bug.id}\` | ${cell(bug.fault)} | ${became} |`);
     return [
       `## ${area}: ${count(own)}`,
       '',
       '| Fault | What it does | Caught by |',
       '| --- | --- | --- |',
-      ...rows,
+      ...lines,
       '',
     ].join('\n');
   });
+  const must = MUST_ALL_BE_CAUGHT.map((area) => `\`${area}\``).join(', ');
   return [
     '# Planted bugs',
     '',
-    `A test that has never failed proves nothing. Each fault below is planted alone in a throwaway copy of the server; it compiles, the server starts, and the`,
-    `tests must notice. **${count(results)}** are caught. Those in ${MUST_ALL_BE_CAUGHT.map((area) => `\`${area}\``).join(', ')} must all be: there, one that passes is a leak or a`,
-    'missing record.',
+    `A test that has never failed proves nothing. Each fault below is planted alone in a throwaway copy of the server; it compiles, the server starts, and`,
+    `the tests must notice: **${count(rows)}** do. Those in ${must} must all be caught: there, one that passes is a leak or a missing record.`,
     '',
-    '`npm run planted-bugs` plants them again, `npm run planted-bugs -- --write` writes this page from what it saw. The catalogue is in',
-    '`test/planted-bugs/catalogue`: texts of the server and what they become. `test/planted-bugs.test.ts` tells whoever changes such a text to keep the fault',
-    'plantable. A fault that is missed is worth more than the others: the test that would have noticed it is written first.',
+    '`npm run planted-bugs` plants them, `npm run planted-bugs -- --write` writes this page from what it saw. The catalogue is',
+    '`test/planted-bugs/catalogue`: a text of the server, and what it becomes. `test/planted-bugs.test.ts` tells whoever changes such a text to keep the',
+    'fault plantable. A fault that is missed is worth more than the others: the test that would have noticed it is written first.',
     '',
     ...sections,
   ].join('\n');

@@ -3,7 +3,8 @@
  * `npm run planted-bugs`. Ends with an error when one is missed.
  *
  * `--only id,…` and `--area name,…` choose; `--list` lists; `--workers n` copies at work at one time (2); `--all-tests` asks the whole suite before
- * a fault is called missed; `--write` writes docs/planted-bugs.md.
+ * a fault is called missed; `--trust` does not ask first whether the tests pass on the tree as it is; `--write` writes what
+ * became of them into docs/planted-bugs.md.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import {
@@ -18,11 +19,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CATALOGUE } from './catalogue/index.ts';
-import { areaOf, editsOf, MUST_ALL_BE_CAUGHT, type PlantedBug, planted, selectorOf } from './planted-bug.ts';
+import { areaOf, MUST_ALL_BE_CAUGHT, type PlantedBug, planted, selectorOf } from './planted-bug.ts';
 import { type Outcome, page, type Result } from './report.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -58,6 +59,8 @@ function run(folder: string, program: string, args: readonly string[], ms: numbe
     const child = spawn(join(folder, 'node_modules/.bin', program), args, {
       cwd: folder,
       detached: true,
+      // The programs of the tree start the Node that they find first: it has to be the tree's own.
+      env: { ...process.env, PATH: `${join(folder, 'node_modules/.bin')}${delimiter}${process.env['PATH'] ?? ''}` },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';
@@ -86,6 +89,9 @@ function run(folder: string, program: string, args: readonly string[], ms: numbe
     });
   });
 }
+
+/** How a failure before the first test is told. */
+const SETTING_UP = 'setting up: ';
 
 /** The report of vitest, as far as it is read here. */
 type Report = {
@@ -117,7 +123,7 @@ async function tested(folder: string, selectors: readonly string[], ms: number):
     const failed = result.assertionResults.find((one) => one.status === 'failed');
     if (failed !== undefined) return { kind: 'caught', by: name, test: failed.fullName };
     if (result.status === 'failed') {
-      return { kind: 'caught', by: name, test: `setting up: ${(result.message ?? '').split('\n')[0]?.slice(0, 160)}` };
+      return { kind: 'caught', by: name, test: `${SETTING_UP}${(result.message ?? '').split('\n')[0]?.slice(0, 160)}` };
     }
   }
   const passed = (report.testResults ?? [])
@@ -127,48 +133,93 @@ async function tested(folder: string, selectors: readonly string[], ms: number):
   return ended.code === 0 ? { kind: 'missed' } : { kind: 'broke', why: ended.output.trim().slice(-300) };
 }
 
-/** A fault that the compiler refuses, or that keeps the server from starting, proves nothing of the tests. */
-async function faultOfBuild(folder: string): Promise<string | undefined> {
-  const types = await run(
-    folder,
-    'tsc',
-    [
-      '--noEmit',
-      '--incremental',
-      '--tsBuildInfoFile',
-      '.planted-types',
-      '--noUnusedLocals',
-      'false',
-      '--noUnusedParameters',
-      'false',
-    ],
-    FILE_MS,
-  );
-  if (types.code !== 0) return types.output.trim().split('\n')[0];
-  const started = await run(folder, 'node', ['test/planted-bugs/starts.ts'], 60_000);
-  return started.code === 0 ? undefined : `the server does not start: ${started.output.trim().slice(0, 200)}`;
+/** What the compiler says of a copy; `undefined`: nothing. */
+async function typeFault(folder: string): Promise<string | undefined> {
+  const unused = ['--noUnusedLocals', 'false', '--noUnusedParameters', 'false'];
+  const kept = ['--incremental', '--tsBuildInfoFile', '.planted-types'];
+  const ended = await run(folder, 'tsc', ['--noEmit', ...kept, ...unused], FILE_MS);
+  return ended.code === 0 ? undefined : ended.output.trim().split('\n')[0];
 }
 
-async function tried(folder: string, bug: PlantedBug, allTests: boolean): Promise<Outcome> {
-  const read = (file: string): string => readFileSync(join(root, file), 'utf8');
-  let files: ReadonlyMap<string, string>;
-  try {
-    files = planted(bug, read);
-  } catch (error) {
-    return { kind: 'broke', why: error instanceof Error ? error.message : String(error) };
-  }
+const sound = (file: string): string => readFileSync(join(root, file), 'utf8');
+
+/** Writes files of a copy, lets something be done with them, and puts back what was there. */
+async function withFiles<T>(folder: string, files: ReadonlyMap<string, string>, work: () => Promise<T>): Promise<T> {
   for (const [file, text] of files) writeFileSync(join(folder, file), text);
   try {
-    const why = await faultOfBuild(folder);
-    if (why !== undefined) return { kind: 'broke', why };
-    for (const selector of bug.caughtBy) {
-      if (!existsSync(join(folder, selectorOf(selector).file))) continue; // TEMPORARY
-      const outcome = await tested(folder, [selector], FILE_MS);
-      if (outcome.kind !== 'missed') return outcome;
-    }
-    return allTests ? await tested(folder, [], SUITE_MS) : { kind: 'missed' };
+    return await work();
   } finally {
-    for (const { file } of editsOf(bug)) writeFileSync(join(folder, file), read(file));
+    for (const file of files.keys()) writeFileSync(join(folder, file), sound(file));
+  }
+}
+
+/**
+ * Faults that the compiler refuses, which prove nothing of the tests, by id. Faults in different places are compiled together; when some of
+ * them do not compile, each is looked at alone.
+ */
+async function uncompilable(folder: string, bugs: readonly PlantedBug[]): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  let waiting: readonly PlantedBug[] = bugs;
+  while (waiting.length > 0) {
+    const files = new Map<string, string>();
+    const together: PlantedBug[] = [];
+    const later: PlantedBug[] = [];
+    for (const bug of waiting) {
+      try {
+        for (const [file, text] of planted(bug, (one) => files.get(one) ?? sound(one))) files.set(file, text);
+        together.push(bug);
+      } catch {
+        // Its place is taken by another fault.
+        later.push(bug);
+      }
+    }
+    if ((await withFiles(folder, files, () => typeFault(folder))) !== undefined) {
+      for (const bug of together) {
+        const why = await withFiles(folder, planted(bug, sound), () => typeFault(folder));
+        if (why !== undefined) found.set(bug.id, why);
+      }
+    }
+    waiting = later;
+  }
+  return found;
+}
+
+/** Whether the server of a copy starts and answers. */
+const starts = async (folder: string): Promise<boolean> =>
+  (await run(folder, 'node', ['test/planted-bugs/starts.ts'], 60_000)).code === 0;
+
+async function tried(folder: string, bug: PlantedBug, allTests: boolean): Promise<Outcome> {
+  return withFiles(folder, planted(bug, sound), async () => {
+    for (const selector of [...bug.caughtBy, ...(allTests ? [undefined] : [])]) {
+      const outcome = await tested(
+        folder,
+        selector === undefined ? [] : [selector],
+        selector === undefined ? SUITE_MS : FILE_MS,
+      );
+      if (outcome.kind === 'missed') continue;
+      // A set-up that fails may be the fault at work; a server that does not even start is no fault that a test could notice.
+      const isSetUp = outcome.kind === 'caught' && outcome.test.startsWith(SETTING_UP);
+      return isSetUp && !(await starts(folder)) ? { kind: 'broke', why: 'the server does not start' } : outcome;
+    }
+    return { kind: 'missed' };
+  });
+}
+
+/** On the tree as it is, every test that is to notice a fault must pass: otherwise it would notice anything. */
+async function faultOfSoundTree(folder: string, bugs: readonly PlantedBug[]): Promise<string | undefined> {
+  const files = [...new Set(bugs.flatMap((bug) => bug.caughtBy.map((one) => selectorOf(one).file)))];
+  const types = await typeFault(folder);
+  if (types !== undefined) return types;
+  const outcome = await tested(folder, files, SUITE_MS);
+  switch (outcome.kind) {
+    case 'missed':
+      return undefined;
+    case 'caught':
+      return `${outcome.by} › ${outcome.test}`;
+    case 'hung':
+      return 'the tests do not end';
+    default:
+      return outcome.why;
   }
 }
 
@@ -204,6 +255,7 @@ async function main(): Promise<number> {
       workers: { type: 'string', default: '2' },
       'all-tests': { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
+      trust: { type: 'boolean', default: false },
     },
   });
   const bugs = chosen(values.only, values.area);
@@ -211,25 +263,35 @@ async function main(): Promise<number> {
     for (const bug of bugs) console.log(`${bug.id.padEnd(48)} ${bug.fault}`);
     return 0;
   }
-  if (values.write && bugs.length < CATALOGUE.length)
-    throw new Error('`--write` writes the result of the whole catalogue');
   const place = mkdtempSync(join(tmpdir(), 'carnet-planted-'));
   process.once('exit', () => rmSync(place, { recursive: true, force: true }));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
   const results: Result[] = [];
   const waiting = [...bugs];
+  let before: Promise<string | undefined> = Promise.resolve(undefined);
+  let refused: Promise<ReadonlyMap<string, string>> = Promise.resolve(new Map());
   const work = async (index: number): Promise<void> => {
     const folder = join(place, String(index));
     mkdirSync(folder);
     copyOfTree(folder);
+    if (index === 0) {
+      refused = uncompilable(folder, bugs);
+      await refused;
+      if (!values.trust) before = faultOfSoundTree(folder, bugs);
+    }
+    const unsound = await before;
+    if (unsound !== undefined) throw new Error(`the tree is not sound before anything is planted: ${unsound}`);
     for (let bug = waiting.shift(); bug !== undefined; bug = waiting.shift()) {
       const began = performance.now();
-      const outcome = await tried(folder, bug, values['all-tests']);
+      const why = (await refused).get(bug.id);
+      const outcome: Outcome =
+        why === undefined ? await tried(folder, bug, values['all-tests']) : { kind: 'broke', why };
       const result = { bug, outcome, seconds: (performance.now() - began) / 1000 };
       results.push(result);
       console.log(line(result));
     }
   };
+  for (const bug of bugs) planted(bug, sound);
   await Promise.all(Array.from({ length: Number(values.workers) }, (_, index) => work(index)));
   const order = new Map(CATALOGUE.map((bug, index) => [bug.id, index]));
   results.sort((a, b) => (order.get(a.bug.id) ?? 0) - (order.get(b.bug.id) ?? 0));
@@ -240,7 +302,10 @@ async function main(): Promise<number> {
     const must = MUST_ALL_BE_CAUGHT.includes(areaOf(result.bug)) ? ' (must be caught)' : '';
     console.log(`${line(result)}${must}`);
   }
-  if (values.write) writeFileSync(join(root, 'docs/planted-bugs.md'), page(results));
+  if (values.write) {
+    const path = join(root, 'docs/planted-bugs.md');
+    writeFileSync(path, page(results, existsSync(path) ? readFileSync(path, 'utf8') : ''));
+  }
   return others.length === 0 ? 0 : 1;
 }
 

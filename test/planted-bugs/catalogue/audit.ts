@@ -25,7 +25,7 @@ export const AUDIT: readonly PlantedBug[] = [
     replace: `      await settle(work.value);
       void deps.store.unit((later) => recordDone({ ...work.value, unit: later }, request, interaction));
       return result;`,
-    caughtBy: ['test/unit/app/recording.test.ts', RECONCILIATION],
+    caughtBy: ['test/unit/app/record.test.ts', RECONCILIATION],
   },
   {
     id: 'audit/refusals-forgotten',
@@ -41,7 +41,7 @@ export const AUDIT: readonly PlantedBug[] = [
     file: DISPATCH,
     find: 'if (work.ok) await recordRefusal(work.value, request, interaction, error.failure);',
     replace: 'if (work.ok) work.value.traces.length = 0;',
-    caughtBy: [WRITTEN, 'test/unit/app/recording.test.ts'],
+    caughtBy: [WRITTEN, 'test/unit/app/record.test.ts'],
   },
   {
     id: 'audit/refusals-of-a-batch-forgotten',
@@ -85,7 +85,7 @@ export const AUDIT: readonly PlantedBug[] = [
     replace: `  if (version.deleted) return GONE;
   if (noneMatchNames(request.headers['if-none-match'], version)) return ok({ status: 304, etag: etagOf(version) });
   trace(work, version);`,
-    caughtBy: ['test/unit/app/recording.test.ts', REGISTER],
+    caughtBy: ['test/unit/app/record.test.ts', REGISTER],
   },
   {
     id: 'audit/refusal-about-nobody',
@@ -109,7 +109,7 @@ export const AUDIT: readonly PlantedBug[] = [
     file: RECORD,
     find: 'indexResource(deps.registry, withoutSecretMark(constant as Resource), options)',
     replace: 'indexResource(deps.registry, constant as Resource, options)',
-    caughtBy: [`${STORIES}#10-`, 'test/unit/app/recording.test.ts'],
+    caughtBy: [`${STORIES}#10-`, 'test/unit/app/record.test.ts'],
   },
   {
     id: 'audit/secret-mark-shown-to-professionals',
@@ -117,7 +117,7 @@ export const AUDIT: readonly PlantedBug[] = [
     file: READ,
     find: "return JSON.stringify(work.caller.kind === 'professional' ? withoutSecretMark(shown) : shown);",
     replace: "return JSON.stringify(work.caller.kind === 'feeder' ? withoutSecretMark(shown) : shown);",
-    caughtBy: [`${STORIES}#10-`, WRITTEN, 'test/unit/app/recording.test.ts'],
+    caughtBy: [`${STORIES}#10-`, WRITTEN, 'test/unit/app/record.test.ts'],
   },
   {
     id: 'audit/reason-forgotten',
@@ -181,6 +181,6 @@ export const AUDIT: readonly PlantedBug[] = [
     file: RECORD,
     find: '    draft.person === undefined,\n    request.address,\n',
     replace: '    draft.person === undefined,\n',
-    caughtBy: ['test/unit/app/recording.test.ts'],
+    caughtBy: ['test/unit/app/record.test.ts'],
   },
 ];

@@ -87,7 +87,7 @@ export const INTERACTIONS: readonly PlantedBug[] = [
     file: WRITE,
     find: "if (limit.op === 'all' || (await itemHolds(work, key, limit))) return ok(undefined);",
     replace: "if (limit.op !== 'none' || (await itemHolds(work, key, limit))) return ok(undefined);",
-    caughtBy: [`${PLAIN}#scopes`, 'test/unit/app/recording.test.ts'],
+    caughtBy: [`${PLAIN}#scopes`, 'test/unit/app/record.test.ts'],
   },
   {
     id: 'interactions/half-written',
@@ -155,7 +155,7 @@ export const INTERACTIONS: readonly PlantedBug[] = [
     file: BINARY,
     find: "return unit.chunk(key, access.guard('Binary', 'r'), index);",
     replace: "return unit.chunk(key, { ...access.guard('Binary', 'r'), residual: { op: 'all' } }, index);",
-    caughtBy: ['test/blackbox/streams.test.ts', 'test/slow/revocation.test.ts'],
+    caughtBy: ['test/unit/app/stream.test.ts', 'test/slow/revocation.test.ts'],
   },
   {
     id: 'interactions/stream-outlives-its-token',
@@ -163,7 +163,7 @@ export const INTERACTIONS: readonly PlantedBug[] = [
     file: BINARY,
     find: 'if (!resolved.ok || now >= caller.claims.expiresAt) return undefined;',
     replace: 'if (!resolved.ok) return undefined;',
-    caughtBy: ['test/blackbox/streams.test.ts'],
+    caughtBy: ['test/unit/app/stream.test.ts'],
   },
   {
     id: 'interactions/part-stored-as-the-whole',

@@ -140,7 +140,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: "guarded(plan, work.access.guard(target, 's'))",
     replace: 'guarded(plan, work.access.visible(target))',
-    caughtBy: [SEARCHES],
+    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
   },
   {
     id: 'query/compartment-of-everybody',
@@ -148,15 +148,6 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: "within: person === undefined ? ALL : term('_owner', person)",
     replace: "within: person === undefined ? ALL : or(term('_owner', person), ALL)",
-    caughtBy: [`${STORIES}#07-`, SEARCHES],
-  },
-  {
-    id: 'query/compartment-by-any-reference',
-    fault: 'The compartment of a person is what mentions them, not what is theirs.',
-    file: SEARCH,
-    find: "within: person === undefined ? ALL : term('_owner', person)",
-    replace:
-      "within: person === undefined ? ALL : or(term('_owner', person), term('agent', person), term('author', person))",
     caughtBy: [`${STORIES}#07-`, SEARCHES],
   },
   {
@@ -181,7 +172,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: 'v.system !== undefined &&\n              INS_SYSTEMS.includes(v.system) &&',
     replace: '(v.system === undefined || INS_SYSTEMS.includes(v.system)) &&',
-    caughtBy: [SEARCHES],
+    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
   },
   {
     id: 'query/traits-by-pattern',
@@ -189,7 +180,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: "v.kind !== 'date' || (v.prefix === 'eq' && v.hi - v.lo <= 25 * 3_600_000)",
     replace: "v.kind !== 'date' || v.prefix === 'eq'",
-    caughtBy: [SEARCHES],
+    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
   },
   {
     id: 'query/conditions-outside-sight',
@@ -209,7 +200,7 @@ export const QUERY: readonly PlantedBug[] = [
     work.caller.claims.clientId,
     request.path`,
     replace: '    request.path',
-    caughtBy: [SEARCHES],
+    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
   },
   {
     id: 'query/cursor-for-any-question',
@@ -218,7 +209,7 @@ export const QUERY: readonly PlantedBug[] = [
     find: `    request.path.filter((s) => s !== '_search'),
     query.used,`,
     replace: "    request.path.filter((s) => s !== '_search'),",
-    caughtBy: [SEARCHES],
+    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
   },
   {
     id: 'query/cursor-as-permission',
@@ -242,7 +233,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: 'return work.now - at <= CURSOR_LIFE ? ok(position) : refused;',
     replace: 'return at <= work.now ? ok(position) : refused;',
-    caughtBy: [SEARCHES],
+    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
   },
   {
     id: 'query/empty-scope-is-everything',
@@ -305,6 +296,6 @@ export const QUERY: readonly PlantedBug[] = [
     file: 'server/app/interactions/everything.ts',
     find: "term('_owner', `Patient/${key.id}`),\n              since",
     replace: 'since',
-    caughtBy: [SEARCHES, TWINS],
+    caughtBy: [`${STORIES}#07-`, SEARCHES, TWINS],
   },
 ];

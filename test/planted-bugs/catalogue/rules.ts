@@ -14,6 +14,7 @@ const TWINS = 'test/blackbox/twin-world.test.ts';
 const HIDDEN = 'test/blackbox/hidden-is-absent.test.ts';
 const CONSENTS = 'test/blackbox/writes-consents.test.ts';
 const STORIES = 'test/golden/http.test.ts';
+const GOLDEN = 'test/golden/decisions.test.ts';
 const ENGINE = 'test/oracle/engine.test.ts';
 const DECIDING = 'test/unit/access/access.test.ts';
 
@@ -24,7 +25,7 @@ export const RULES: readonly PlantedBug[] = [
     file: DECISION,
     find: 'residual: and(or(...grants), ...limits)',
     replace: 'residual: and(grants.length === 0 ? ALL : or(...grants), ...limits)',
-    caughtBy: [HIDDEN, TWINS],
+    caughtBy: [GOLDEN, HIDDEN, TWINS],
   },
   {
     id: 'rules/limits-forgotten',
@@ -32,7 +33,7 @@ export const RULES: readonly PlantedBug[] = [
     file: DECISION,
     find: 'residual: and(or(...grants), ...limits)',
     replace: 'residual: or(...grants)',
-    caughtBy: [DECIDING, TWINS],
+    caughtBy: [GOLDEN, DECIDING, TWINS],
   },
   {
     id: 'rules/throwing-rule-skipped',
@@ -53,7 +54,7 @@ export const RULES: readonly PlantedBug[] = [
     file: GATE,
     find: ' && policy.matrix[profession]?.consult === true',
     replace: '',
-    caughtBy: [HIDDEN, ENGINE, DIFFERENTIAL],
+    caughtBy: [GOLDEN, HIDDEN, ENGINE, DIFFERENTIAL],
   },
   {
     id: 'rules/block-lifted-in-emergency',
@@ -61,7 +62,7 @@ export const RULES: readonly PlantedBug[] = [
     file: GATE,
     find: 'if (emergency && policy.emergencyOverridesBlock)',
     replace: 'if (emergency)',
-    caughtBy: [ENGINE, DIFFERENTIAL],
+    caughtBy: [GOLDEN, ENGINE, DIFFERENTIAL],
   },
   {
     id: 'rules/block-of-structure-forgotten',
@@ -69,7 +70,7 @@ export const RULES: readonly PlantedBug[] = [
     file: GATE,
     find: "owner(not(denied('organization-access', [structure], now))),",
     replace: '',
-    caughtBy: [`${STORIES}#03-`, CONSENTS, ENGINE, DIFFERENTIAL],
+    caughtBy: [GOLDEN, `${STORIES}#03-`, CONSENTS, ENGINE, DIFFERENTIAL],
   },
   {
     id: 'rules/care-team-default-ignored',
@@ -77,7 +78,7 @@ export const RULES: readonly PlantedBug[] = [
     file: GATE,
     find: "owner(not(denied('care-team-default', [], now))),",
     replace: '',
-    caughtBy: [ENGINE, DIFFERENTIAL],
+    caughtBy: [GOLDEN, ENGINE, DIFFERENTIAL],
   },
   {
     id: 'rules/break-glass-opposition-ignored',
@@ -85,7 +86,7 @@ export const RULES: readonly PlantedBug[] = [
     file: GATE,
     find: "part('A4', owner(not(denied('emergency-btg', [], now))))",
     replace: "part('A4', ALL)",
-    caughtBy: [ENGINE, `${STORIES}#05-`, DIFFERENTIAL],
+    caughtBy: [GOLDEN, ENGINE, `${STORIES}#05-`, DIFFERENTIAL],
   },
   {
     id: 'rules/one-flag-for-both-emergencies',
@@ -93,7 +94,7 @@ export const RULES: readonly PlantedBug[] = [
     file: GATE,
     find: "denied('emergency-etreat', [], now)",
     replace: "denied('emergency-btg', [], now)",
-    caughtBy: [ENGINE, DIFFERENTIAL],
+    caughtBy: [GOLDEN, ENGINE, DIFFERENTIAL],
   },
   {
     id: 'rules/break-glass-by-subsumption',
@@ -122,7 +123,7 @@ export const RULES: readonly PlantedBug[] = [
     file: GATE,
     find: "holder: ['active'],",
     replace: "holder: ['open', 'active'],",
-    caughtBy: [`${STORIES}#01-`, CONSENTS, ENGINE, DIFFERENTIAL],
+    caughtBy: [GOLDEN, `${STORIES}#01-`, CONSENTS, ENGINE, DIFFERENTIAL],
   },
   {
     id: 'rules/suspended-open-to-professionals',
@@ -130,7 +131,7 @@ export const RULES: readonly PlantedBug[] = [
     file: GATE,
     find: "professional: ['open', 'active', 'legacy-dmp'],",
     replace: "professional: ['open', 'active', 'legacy-dmp', 'suspended'],",
-    caughtBy: [CONSENTS, ENGINE, DIFFERENTIAL],
+    caughtBy: [GOLDEN, CONSENTS, ENGINE, DIFFERENTIAL],
   },
   {
     id: 'rules/state-forgotten-for-authors',
@@ -138,7 +139,7 @@ export const RULES: readonly PlantedBug[] = [
     file: GATE,
     find: "[s1(asking, 'professional'), a2(asking)];",
     replace: '[a2(asking)];',
-    caughtBy: [HIDDEN, ENGINE, DIFFERENTIAL],
+    caughtBy: [GOLDEN, HIDDEN, ENGINE, DIFFERENTIAL],
   },
   {
     id: 'rules/expired-delegation-counts',
@@ -146,7 +147,7 @@ export const RULES: readonly PlantedBug[] = [
     file: GATE,
     find: "owner(or(...kinds.map((k) => standing(fact('delegation', k, caller.self ?? ''), now))))",
     replace: "owner(or(...kinds.map((k) => term('fact', fact('delegation', k, caller.self ?? '')))))",
-    caughtBy: [ENGINE, `${STORIES}#10-`, DIFFERENTIAL],
+    caughtBy: [GOLDEN, ENGINE, `${STORIES}#10-`, DIFFERENTIAL],
   },
   {
     id: 'rules/structure-lifts-the-matrix',
@@ -154,7 +155,7 @@ export const RULES: readonly PlantedBug[] = [
     file: DOCUMENTS,
     find: 'const own = authoredInPerson(asking);',
     replace: 'const own = authored(asking);',
-    caughtBy: [ENGINE, DIFFERENTIAL, TWINS],
+    caughtBy: [GOLDEN, ENGINE, DIFFERENTIAL, TWINS],
   },
   {
     id: 'rules/author-reads-the-binary',
@@ -170,7 +171,7 @@ export const RULES: readonly PlantedBug[] = [
     file: DOCUMENTS,
     find: "part('D1a', authored(asking)), ...lightGate(asking)",
     replace: "part('D1a', authored(asking)), s1(asking, 'professional')",
-    caughtBy: [ENGINE, `${STORIES}#03-`, DIFFERENTIAL],
+    caughtBy: [GOLDEN, ENGINE, `${STORIES}#03-`, DIFFERENTIAL],
   },
   {
     id: 'rules/list-by-any-visible-document',
@@ -210,7 +211,7 @@ export const RULES: readonly PlantedBug[] = [
     file: LABELS,
     find: "and(owner(permitted('emergency-masked', '', now)), owner(not(denied('emergency-masked', [], now))))",
     replace: "owner(not(denied('emergency-masked', [], now)))",
-    caughtBy: [ENGINE, `${STORIES}#05-`, DIFFERENTIAL],
+    caughtBy: [GOLDEN, ENGINE, `${STORIES}#05-`, DIFFERENTIAL],
   },
   {
     id: 'rules/mask-everything-not-counting',
@@ -225,7 +226,7 @@ export const RULES: readonly PlantedBug[] = [
         replace: "import { and, NONE, not, or, owner, type Predicate, range, term } from '../../query/predicate.ts';",
       },
     ],
-    caughtBy: [ENGINE, `${STORIES}#04-`, DIFFERENTIAL],
+    caughtBy: [GOLDEN, ENGINE, `${STORIES}#04-`, DIFFERENTIAL],
   },
   {
     id: 'rules/masked-hides-the-author',
@@ -233,7 +234,7 @@ export const RULES: readonly PlantedBug[] = [
     file: LABELS,
     find: "part('L1', or(authored(asking), attending(asking), not(masked(asking, true)), opened))",
     replace: "part('L1', or(attending(asking), not(masked(asking, true)), opened))",
-    caughtBy: [ENGINE, DIFFERENTIAL],
+    caughtBy: [GOLDEN, ENGINE, DIFFERENTIAL],
   },
   {
     id: 'rules/unannounced-to-representatives',
@@ -241,7 +242,7 @@ export const RULES: readonly PlantedBug[] = [
     file: LABELS,
     find: "  part('L2', not(hiddenFromPatient(asking))),\n  part('L3'",
     replace: "  part('L3'",
-    caughtBy: [ENGINE, `${STORIES}#10-`, DIFFERENTIAL],
+    caughtBy: [GOLDEN, ENGINE, `${STORIES}#10-`, DIFFERENTIAL],
   },
   {
     id: 'rules/announced-never',
@@ -249,7 +250,7 @@ export const RULES: readonly PlantedBug[] = [
     file: LABELS,
     find: "range('_hidden', { hi: ['>', now] })",
     replace: "range('_hidden', { hi: ['>', Math.min(now, 0)] })",
-    caughtBy: [`${STORIES}#04-`, 'test/blackbox/writes-documents.test.ts#W7, L2', ENGINE, DIFFERENTIAL],
+    caughtBy: [GOLDEN, `${STORIES}#04-`, 'test/blackbox/writes-documents.test.ts#W7, L2', ENGINE, DIFFERENTIAL],
   },
   {
     id: 'rules/hidden-from-legal-representatives-only',
@@ -257,7 +258,7 @@ export const RULES: readonly PlantedBug[] = [
     file: LABELS,
     find: "part('L3', not(term('_label', HIDDEN_FROM_REPRESENTATIVES))),",
     replace: "part('L3', and()),",
-    caughtBy: [ENGINE, `${STORIES}#10-`, DIFFERENTIAL],
+    caughtBy: [GOLDEN, ENGINE, `${STORIES}#10-`, DIFFERENTIAL],
   },
   {
     id: 'rules/caregiver-reads-messages',
