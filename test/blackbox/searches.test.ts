@@ -1,7 +1,7 @@
 /** Searches over HTTP, where a permission could be lost on the way: cursors, compartments, includes, scopes, and how a person may be looked for. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serverExists } from '../support/server.ts';
-import { del, entriesOf, get, type Person, post, type Stage, startStage } from './stage.ts';
+import { del, entriesOf, get, mask, type Person, post, type Stage, startStage } from './stage.ts';
 
 const QUARTER = 15 * 60_000;
 
@@ -104,6 +104,24 @@ describe.skipIf(!serverExists())('searches', () => {
       .filter((entity) => entity.what?.reference === s.known('dr1'));
     expect((await register()).length).toBeGreaterThan(before);
     expect(named.length).toBeGreaterThan(0);
+  });
+
+  it('with an include: nothing that the reader does not see, whichever way the reference goes', async () => {
+    const dr1 = s.professional('dr1');
+    const appending = async (target: string): Promise<string> =>
+      (await s.fed(dr1, s.feed(ben, { more: { relatesTo: [{ code: 'appends', target: { reference: target } }] } })))
+        .document;
+    const [masked, plain] = [(await s.fed(dr1, s.feed(ben))).document, (await s.fed(dr1, s.feed(ben))).document];
+    const [ofMasked, ofPlain] = [await appending(masked), await appending(plain)];
+    for (const hidden of [masked, ofPlain]) await s.done(s.holder(ben), mask(hidden));
+    await s.grant(ben, 'dr3');
+    const reader = s.professional('dr3', { structure: 's2' });
+    const including = `DocumentReference?_id=${ofMasked.split('/')[1]}&_include=DocumentReference:relatesto`;
+    expect(await found(reader, including)).toEqual([ofMasked]);
+    expect(await found(dr1, including)).toEqual([ofMasked, masked]);
+    const back = `DocumentReference?_id=${plain.split('/')[1]}&_revinclude=DocumentReference:relatesto`;
+    expect(await found(reader, back)).toEqual([plain]);
+    expect(await found(dr1, back)).toEqual([plain, ofPlain]);
   });
 
   describe('of persons (D9)', () => {

@@ -246,6 +246,12 @@ const line = ({ bug, outcome, seconds }: Result): string => {
   return `${bug.id.padEnd(48)} ${seconds.toFixed(0).padStart(4)} s  ${said}`;
 };
 
+/** Writes what became of some faults into the page; what it says of the others stays. */
+function writePage(results: readonly Result[]): void {
+  const path = join(root, 'docs/planted-bugs.md');
+  writeFileSync(path, page(results, existsSync(path) ? readFileSync(path, 'utf8') : ''));
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
@@ -288,6 +294,7 @@ async function main(): Promise<number> {
         why === undefined ? await tried(folder, bug, values['all-tests']) : { kind: 'broke', why };
       const result = { bug, outcome, seconds: (performance.now() - began) / 1000 };
       results.push(result);
+      if (values.write) writePage([result]);
       console.log(line(result));
     }
   };
@@ -301,10 +308,6 @@ async function main(): Promise<number> {
   for (const result of others) {
     const must = MUST_ALL_BE_CAUGHT.includes(areaOf(result.bug)) ? ' (must be caught)' : '';
     console.log(`${line(result)}${must}`);
-  }
-  if (values.write) {
-    const path = join(root, 'docs/planted-bugs.md');
-    writeFileSync(path, page(results, existsSync(path) ? readFileSync(path, 'utf8') : ''));
   }
   return others.length === 0 ? 0 : 1;
 }

@@ -73,7 +73,7 @@ export const AUDIT: readonly PlantedBug[] = [
     file: SEARCH,
     find: 'work.traces.push({ owner: included.owner, item: `${included.type}/${included.id}` });',
     replace: 'work.asked.add(included.type);',
-    caughtBy: [`${STORIES}#07-`, 'test/blackbox/searches.test.ts'],
+    caughtBy: ['test/blackbox/searches.test.ts', `${STORIES}#07-`],
   },
   {
     id: 'audit/not-modified-forgotten',

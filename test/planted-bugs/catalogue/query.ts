@@ -52,7 +52,7 @@ export const QUERY: readonly PlantedBug[] = [
     find: 'where: guard.type === plan.type ? and(guard.residual, plan.where) : NONE }',
     replace:
       "where: guard.type !== plan.type ? NONE : plan.where.op === 'not' ? not(and(guard.residual, plan.where.of)) : and(guard.residual, plan.where) }",
-    caughtBy: [LOWERING, TWINS],
+    caughtBy: ['test/unit/search/plan.test.ts', LOWERING, TWINS],
   },
   {
     id: 'query/guard-of-another-type',
@@ -124,7 +124,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: "guarded(plan, work.access.guard(target, 's'))",
     replace: "guarded(plan, { ...work.access.guard(target, 's'), residual: ALL })",
-    caughtBy: [TWINS],
+    caughtBy: [SEARCHES, TWINS],
   },
   {
     id: 'query/revinclude-unguarded',
@@ -132,7 +132,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: "guarded(plan, work.access.guard(include.source, 's'))",
     replace: "guarded(plan, { ...work.access.guard(include.source, 's'), residual: ALL })",
-    caughtBy: [TWINS],
+    caughtBy: [SEARCHES, TWINS],
   },
   {
     id: 'query/include-without-its-scope',
@@ -140,7 +140,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: "guarded(plan, work.access.guard(target, 's'))",
     replace: 'guarded(plan, work.access.visible(target))',
-    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
+    caughtBy: [SEARCHES, `${STORIES}#07-`, `${STORIES}#09-`],
   },
   {
     id: 'query/compartment-of-everybody',
@@ -148,7 +148,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: "within: person === undefined ? ALL : term('_owner', person)",
     replace: "within: person === undefined ? ALL : or(term('_owner', person), ALL)",
-    caughtBy: [`${STORIES}#07-`, SEARCHES],
+    caughtBy: [SEARCHES, `${STORIES}#07-`],
   },
   {
     id: 'query/hidden-compartment-is-empty',
@@ -156,7 +156,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: "if (found === undefined || found.deleted) return fail({ code: 'not-found' });",
     replace: "if (found?.deleted === true) return fail({ code: 'not-found' });",
-    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
+    caughtBy: [SEARCHES, `${STORIES}#07-`, `${STORIES}#09-`],
   },
   {
     id: 'query/patients-by-name',
@@ -164,7 +164,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: 'if (exact && !isTraitsOnly(caller)) return ok(undefined);',
     replace: 'if (!isTraitsOnly(caller)) return ok(undefined);',
-    caughtBy: [`${STORIES}#09-`, SEARCHES],
+    caughtBy: [SEARCHES, `${STORIES}#09-`],
   },
   {
     id: 'query/ins-without-its-system',
@@ -172,7 +172,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: 'v.system !== undefined &&\n              INS_SYSTEMS.includes(v.system) &&',
     replace: '(v.system === undefined || INS_SYSTEMS.includes(v.system)) &&',
-    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
+    caughtBy: [SEARCHES, `${STORIES}#07-`, `${STORIES}#09-`],
   },
   {
     id: 'query/traits-by-pattern',
@@ -180,7 +180,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: "v.kind !== 'date' || (v.prefix === 'eq' && v.hi - v.lo <= 25 * 3_600_000)",
     replace: "v.kind !== 'date' || v.prefix === 'eq'",
-    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
+    caughtBy: [SEARCHES, `${STORIES}#07-`, `${STORIES}#09-`],
   },
   {
     id: 'query/conditions-outside-sight',
@@ -200,7 +200,7 @@ export const QUERY: readonly PlantedBug[] = [
     work.caller.claims.clientId,
     request.path`,
     replace: '    request.path',
-    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
+    caughtBy: [SEARCHES, `${STORIES}#07-`, `${STORIES}#09-`],
   },
   {
     id: 'query/cursor-for-any-question',
@@ -209,7 +209,7 @@ export const QUERY: readonly PlantedBug[] = [
     find: `    request.path.filter((s) => s !== '_search'),
     query.used,`,
     replace: "    request.path.filter((s) => s !== '_search'),",
-    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
+    caughtBy: [SEARCHES, `${STORIES}#07-`, `${STORIES}#09-`],
   },
   {
     id: 'query/cursor-as-permission',
@@ -233,7 +233,7 @@ export const QUERY: readonly PlantedBug[] = [
     file: SEARCH,
     find: 'return work.now - at <= CURSOR_LIFE ? ok(position) : refused;',
     replace: 'return at <= work.now ? ok(position) : refused;',
-    caughtBy: [`${STORIES}#07-`, `${STORIES}#09-`, SEARCHES],
+    caughtBy: [SEARCHES, `${STORIES}#07-`, `${STORIES}#09-`],
   },
   {
     id: 'query/empty-scope-is-everything',
@@ -296,6 +296,6 @@ export const QUERY: readonly PlantedBug[] = [
     file: 'server/app/interactions/everything.ts',
     find: "term('_owner', `Patient/${key.id}`),\n              since",
     replace: 'since',
-    caughtBy: [`${STORIES}#07-`, SEARCHES, TWINS],
+    caughtBy: [SEARCHES, `${STORIES}#07-`, TWINS],
   },
 ];
