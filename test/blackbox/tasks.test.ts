@@ -19,6 +19,8 @@ import { record, sameIds } from '../support/twins.ts';
 const policy = {
   emergencyOverridesBlock: false,
   payerDataToProfessionals: false,
+  emergencyMaskedUnlessDenied: false,
+  accessSessionMinutes: 60,
   depositMaxBytes: 1000,
   clockToleranceSeconds: 0,
   matrix,
@@ -125,6 +127,7 @@ beforeAll(async () => {
       written: { any: false },
       created: new Map(),
       uploads: new Map(),
+      afterwards: [],
       stale: new Set(),
     };
     const input = [{ type: { text: 'bundle' }, value: { valueString: 'sha1' } }];

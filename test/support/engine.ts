@@ -19,6 +19,7 @@ import { ALL } from '../../server/query/predicate.ts';
 import { baseInstant } from '../oracle/arbitraries.ts';
 import type { Instant, Item, World, WorldCaller } from '../oracle/world.ts';
 import { depsFor, mintToken, openStore } from './in-process.ts';
+import { policyOf } from './policy.ts';
 import { type Recording, record, refOfItem, sameIds } from './twins.ts';
 
 /** What an interaction answers about one item; `gone` is a deleted item to whom it would be visible (410). */
@@ -48,8 +49,6 @@ export type Engine = {
 /** Whether the server declares the type of an item: others do not exist for it. */
 export const isServed = (item: { readonly type: string }): boolean => DECLARATIONS.has(item.type);
 
-const policyOf = (world: World): Deps['policy'] => ({ ...world.policy, clockToleranceSeconds: 0 });
-
 /** The directory, which is the same in all worlds: a store file that holds it, and what was written to it. */
 export type Directory = { readonly path: string; readonly recording: Recording };
 
@@ -62,7 +61,7 @@ export async function directoryStore(folder: string, world: World): Promise<Dire
 }
 
 const portsFor = (world: World, store: ResourceStore, now: Instant, nextId: () => string = () => 'none'): Deps =>
-  depsFor({ store, policy: policyOf(world), now: () => now, nextId });
+  depsFor({ store, policy: policyOf(world.policy), now: () => now, nextId });
 
 let worlds = 0;
 
