@@ -25,18 +25,31 @@ import type { Filing, Put, ResourceStore, StoreUnit, Version } from '../../serve
 import { baseInstant, replacedAt } from '../oracle/arbitraries.ts';
 import { foundByTraits, maySee, see } from '../oracle/decide.ts';
 import { type Of, stateOf } from '../oracle/facts.ts';
-import type { ConsentItem, DocumentItem, FiledBy, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
+import type {
+  ConsentItem,
+  DocumentItem,
+  FiledBy,
+  ImmunizationItem,
+  Instant,
+  Item,
+  World,
+  WorldCaller,
+} from '../oracle/world.ts';
 import {
   appointmentBody,
   careTeamBody,
   communicationBody,
   consentBody,
   documentBody,
+  immunizationBody,
   listBody,
   organizationBody,
   patientBody,
+  payerBody,
   practitionerBody,
   practitionerRoleBody,
+  profileBody,
+  profileTypes,
   provenanceBody,
   relatedPersonBody,
 } from './fhir-bodies.ts';
@@ -344,6 +357,43 @@ async function writePersons(world: World, writer: Writer): Promise<void> {
       { now: filedAt, owner: item.person, filing: creatorOf(item.filedBy, item.person, filedAt) },
     );
   }
+  for (const item of of('Immunization')) await writeVaccine(item, writer);
+  for (const item of world.items) {
+    if (!profileTypes.includes(item.type) || !('person' in item) || item.person === undefined) continue;
+    const filing = filingOf({ side: 'holder' }, item.person, born);
+    // beside its person, it names the vaccination or the document that it was known from
+    const known = world.items.find(
+      (one) => (one.type === 'Immunization' || one.type === 'DocumentReference') && one.person === item.person,
+    );
+    const named =
+      known === undefined || item.type !== 'Observation' ? {} : { derivedFrom: [{ reference: refOfItem(known) }] };
+    await write(item.id, tagged(item.id, { ...profileBody(item.type, `Patient/${item.person}`, item.id), ...named }), {
+      now: born,
+      owner: item.person,
+      filing,
+    });
+    if (item.deleted === true) await remove(refOfItem(item), deletedAt);
+  }
+  for (const item of [...of('ExplanationOfBenefit'), ...of('Coverage')]) {
+    const filedAt = item.filedAt === undefined ? born : at(item.filedAt);
+    const parts = {
+      patient: `Patient/${item.person}`,
+      insurer: 'Organization/caisse',
+      labels: item.labels,
+      text: `paid ${item.id}`,
+    };
+    await write(item.id, payerBody(item.type, parts), {
+      now: filedAt,
+      owner: item.person,
+      filing: filingOf(item.filedBy, item.person, filedAt),
+    });
+  }
+  for (const item of of('Task')) {
+    const filing = filingOf({ side: 'feeder', structure: item.depositedBy ?? 's1' }, undefined, lettersAt);
+    const about = item.person === undefined ? {} : { for: { reference: `Patient/${item.person}` } };
+    const body = { resourceType: 'Task', status: 'requested', intent: 'order', description: item.id, ...about };
+    await write(item.id, tagged(item.id, body), { now: lettersAt, owner: item.person, filing });
+  }
   for (const item of of('CareTeam')) {
     const filing = filingOf(item.writtenBy, undefined, teamsAt);
     const parts = {
@@ -366,6 +416,20 @@ async function writePersons(world: World, writer: Writer): Promise<void> {
       await write(item.id, named(item.status, item.members), { now: blocksAt, owner: item.person, filing: by });
   }
   for (const [index, item] of of('AuditEvent').entries()) await writeEvent(item, index, writer);
+}
+
+async function writeVaccine(item: ImmunizationItem, { write, remove }: Writer): Promise<void> {
+  const filedAt = item.filedAt === undefined ? born : at(item.filedAt);
+  const filing = filingOf(item.filedBy, item.person, filedAt);
+  const body = (labels: readonly string[]): object =>
+    immunizationBody({ patient: `Patient/${item.person}`, labels, lot: `lot of ${item.id}` });
+  const masked = item.unmaskedUnder === undefined ? item.labels : [...item.labels, 'MASQUE_PS'];
+  await write(item.id, body(masked), { now: filedAt, owner: item.person, filing });
+  if (item.unmaskedUnder !== undefined) {
+    const exempt = { ...filing, exempt: true };
+    await write(item.id, body(item.labels), { now: unmaskedAt, owner: item.person, filing: exempt });
+  }
+  if (item.deleted === true) await remove(refOfItem(item), deletedAt);
 }
 
 async function writeConsent(world: World, item: ConsentItem, { write }: Writer): Promise<void> {
