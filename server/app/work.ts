@@ -5,6 +5,7 @@
 import type { Access } from '../access/access.ts';
 import type { Caller } from '../access/caller.ts';
 import { type RuleId, systemGuard } from '../access/decision.ts';
+import { PROFILE_TYPES } from '../access/rules/profile.ts';
 import { callerName } from '../access/rules/space.ts';
 import { type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
@@ -230,6 +231,10 @@ const WRITTEN_BY: Readonly<Record<string, RuleId>> = {
   Communication: 'W11',
   Appointment: 'W17',
   Task: 'D12',
+  Immunization: 'W3',
+  ExplanationOfBenefit: 'W18',
+  Coverage: 'W18',
+  ...Object.fromEntries(PROFILE_TYPES.map((type) => [type, 'W20'])),
 };
 
 /** The row that a write of this type falls under, unless the rule that accepted it says another. */

@@ -48,10 +48,20 @@ const depositSpec = fc.record({
   byRepresentative: fc.boolean(),
 });
 
+const taskSpec = fc.record({
+  person: fc.constantFrom(...people, undefined),
+  depositedBy: fc.constantFrom('s1', 's2', 's3'),
+});
+
 /** A world that the API can build, with deposits of the holder's side, the whole directory, and a register of earlier acts. */
 export const twinWorld: fc.Arbitrary<World> = fc
-  .tuple(tameWorld, fc.array(depositSpec, { maxLength: 2 }), fc.array(eventSpec, { maxLength: 6 }))
-  .map(([tame, deposits, events]) => {
+  .tuple(
+    tameWorld,
+    fc.array(depositSpec, { maxLength: 2 }),
+    fc.array(eventSpec, { maxLength: 6 }),
+    fc.array(taskSpec, { maxLength: 2 }),
+  )
+  .map(([tame, deposits, events, tasks]) => {
     const items: Item[] = [...tame.items, { type: 'HealthcareService', id: 'ward' }, { type: 'Location', id: 'room' }];
     deposits.forEach(({ person, byRepresentative, ...one }, index) => {
       const filedBy = byRepresentative
@@ -60,6 +70,9 @@ export const twinWorld: fc.Arbitrary<World> = fc
       const id = `deposit-${person}-${index}`;
       items.push({ type: 'DocumentReference', id, person, ...one, filedBy, filedAt: '2026-10-01T07:00:00.000Z' });
       items.push({ type: 'Binary', id: `bytes-${id}`, document: id, filedBy });
+    });
+    tasks.forEach(({ person, depositedBy }, index) => {
+      items.push({ type: 'Task', id: `task-${index}`, depositedBy, ...(person === undefined ? {} : { person }) });
     });
     const world = { policy: tame.policy, items };
     events.forEach(({ person, by, names, secret }, index) => {

@@ -2,7 +2,6 @@
 
 import { systemGuard } from '../../access/decision.ts';
 import { contentRows, documentRows } from '../../access/rules/documents.ts';
-import { HIDDEN_FROM_PATIENT, HIDDEN_FROM_REPRESENTATIVES } from '../../access/rules/labels.ts';
 import { denied } from '../../access/space.ts';
 import { asArray, asObject, asText, codingsOf, referenceOf, sameJson } from '../../fhir/json.ts';
 import { fail, ok, type Result, unprocessable } from '../../fhir/result.ts';
@@ -24,7 +23,7 @@ import {
   unresolved,
 } from './filing.ts';
 import { sameIdentity } from './identity.ts';
-import { changeLabels, rowOfLabels } from './label-rights.ts';
+import { changeLabels, labelsAtFiling, rowOfLabels } from './label-rights.ts';
 import { checkLabels, checkSet, labelMarks, labelsOf, sameLabels, withConfidentiality, withLabels } from './labels.ts';
 import { decidesFor, isAttending, notBlockedHere, standsFor, stateAllows } from './writing.ts';
 
@@ -219,7 +218,7 @@ async function create(work: Work, sent: Resource, id: string): Promise<Result<Ac
   if (!allowed.ok) return allowed;
   if (sent['status'] !== 'current')
     return unprocessable('a new document is `current`', 'DocumentReference.status', 'W1');
-  const labels = checkLabels(sent);
+  const labels = labelsAtFiling(work, sent);
   if (!labels.ok) return labels;
   if (!byHolder) {
     const identity = await sameIdentity(work, sent, person.value);
@@ -227,18 +226,7 @@ async function create(work: Work, sent: Resource, id: string): Promise<Result<Ac
   }
   const replaced = await replacedBy(work, sent, person.value);
   if (!replaced.ok) return replaced;
-  const set = new Set(labelsOf(sent));
-  if (byHolder && set.has(HIDDEN_FROM_PATIENT)) {
-    return unprocessable('a professional alone hides an item from the holder', 'DocumentReference.securityLabel', 'W6');
-  }
-  if (byHolder && caller.kind === 'representative' && set.has(HIDDEN_FROM_REPRESENTATIVES)) {
-    return unprocessable(
-      'a representative hides nothing from representatives',
-      'DocumentReference.securityLabel',
-      'W6',
-    );
-  }
-  if (caller.claims.secret) set.add(HIDDEN_FROM_REPRESENTATIVES);
+  const set = new Set(labels.value);
   if (replaced.value !== undefined) for (const kept of labelsOf(parsed(replaced.value))) set.add(kept);
   const together = checkSet(set, 'DocumentReference.securityLabel');
   if (!together.ok) return together;

@@ -50,14 +50,13 @@ export function refuseLabels(resource: JsonObject): Result<void> {
     : ok(undefined);
 }
 
-const pathOf = (resource: JsonObject): string =>
-  resource['resourceType'] === 'DocumentReference'
-    ? 'DocumentReference.securityLabel'
-    : `${String(resource['resourceType'])}.meta.security`;
+/** Where a type carries its labels, as an expression for refusals. */
+export const pathOf = (type: string): string =>
+  type === 'DocumentReference' ? 'DocumentReference.securityLabel' : `${type}.meta.security`;
 
 /** Checks the labels of a resource that carries some: known, each once, L1 and L2 not together, confidentiality N only (L4). */
 export function checkLabels(resource: JsonObject): Result<void> {
-  const at = pathOf(resource);
+  const at = pathOf(String(resource['resourceType']));
   const codings = labelCodings(resource);
   if (resource['resourceType'] === 'DocumentReference') {
     const elsewhere = refuseLabels(resource);
