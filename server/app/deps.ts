@@ -27,6 +27,8 @@ export type Deps = {
   readonly directory: DirectoryMemory;
   /** Index entries of the constant part of AuditEvents, by token and act. */
   readonly auditEntries: Map<string, IndexEntry>;
+  /** The class (TRE_A03) of each type of document, where the type says it. */
+  readonly documentClasses: ReadonlyMap<string, string>;
   readonly summaries: Summaries;
   readonly definitions: Definitions;
   /** Without a trailing slash. */

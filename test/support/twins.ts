@@ -170,6 +170,7 @@ function workOf(unit: StoreUnit, deps: Deps): Work {
     written: { any: false },
     created: new Map(),
     uploads: new Map(),
+    provides: { level: undefined },
     stale: new Set(),
     asked: new Set(),
   };

@@ -160,3 +160,12 @@ export const legallyRepresents = ({ caller, now }: Asking): Predicate =>
   caller.kind === 'representative' && caller.self !== undefined
     ? owner(standing(fact('delegation', 'legal', caller.self), now))
     : NONE;
+
+/** D12: Tasks. A feeder sees what was put aside of the deposits of its structure; what names nobody has no state to ask. */
+export const taskRows: Rows = {
+  operator: () => [grant('D12', part('D12', ALL))],
+  feeder: (asking) => [
+    grant('D12', part('D12', structure('_author', asking)), s1(asking, 'professional')),
+    grant('D12', part('D12', and(structure('_author', asking), term('_nobody', '1')))),
+  ],
+};

@@ -11,6 +11,7 @@ import { directory } from './directory.ts';
 import { document } from './document.ts';
 import { patient } from './patient.ts';
 import { relatedPerson } from './related-person.ts';
+import { task } from './task.ts';
 
 const ALL: readonly TypeDeclaration[] = [
   patient,
@@ -29,6 +30,7 @@ const ALL: readonly TypeDeclaration[] = [
   communication,
   appointment,
   auditEvent,
+  task,
 ];
 
 export const DECLARATIONS: ReadonlyMap<string, TypeDeclaration> = new Map(ALL.map((d) => [d.type, d]));
