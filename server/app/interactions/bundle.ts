@@ -284,7 +284,7 @@ export async function runTransaction(
   }
   const loose = await unattached(work);
   if (loose) return forbidden('C6', 'this token is limited to one person: content comes with its document');
-  await refreshCreated(work, answers);
+  await refreshCreated(work, request, answers);
   const texts = entries.map((_, index) => responseText(request, answers.get(index) ?? { status: 200 }));
   return ok({ status: 200, body: bundleText({ type: 'transaction-response', entries: texts }) });
 }
@@ -419,7 +419,8 @@ async function resolve(work: Work, entry: Entry, byUrl: Plan['byUrl']): Promise<
 }
 
 /** What another entry changed after it was created (a Binary that its document attached) is answered in the version that the transaction leaves. */
-async function refreshCreated(work: Work, answers: Map<number, Answer>): Promise<void> {
+async function refreshCreated(work: Work, request: FhirRequest, answers: Map<number, Answer>): Promise<void> {
+  const { returns } = preferenceOf(request);
   for (const [index, answer] of answers) {
     const [, type, id] = /\/([A-Z][A-Za-z]+)\/([A-Za-z0-9.-]+)\/_history\/[^/]+$/.exec(answer.location ?? '') ?? [];
     if (answer.status !== 201 || type === undefined || id === undefined) continue;
@@ -427,7 +428,7 @@ async function refreshCreated(work: Work, answers: Map<number, Answer>): Promise
     if (version === undefined || version.deleted || etagOf(version) === answer.etag) continue;
     answers.set(index, {
       ...answer,
-      ...versionAnswer(201, version, answer.body === undefined ? undefined : version.body),
+      ...versionAnswer(201, version, returns === 'representation' ? version.body : answer.body),
       location: `${work.deps.baseUrl}/${type}/${id}/_history/${version.versionId}`,
     });
   }
