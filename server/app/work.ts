@@ -215,6 +215,7 @@ const WRITTEN_BY: Readonly<Record<string, RuleId>> = {
   Consent: 'W9',
   Communication: 'W11',
   Appointment: 'W17',
+  Task: 'D12',
 };
 
 /** The row that a write of this type falls under, unless the rule that accepted it says another. */

@@ -16,6 +16,8 @@ export const SYSTEM = {
   /** Rule ids of the access rules in `issue.details.coding` and `entity.detail`. */
   rule: codeSystem('rule'),
   consentKind: codeSystem('consent-kind'),
+  /** What a Task of the server is about: `feed-quarantine`. */
+  taskCode: codeSystem('task-code'),
   /** Tags of AuditEvents: `secret`. */
   audit: codeSystem('audit'),
 
@@ -40,8 +42,8 @@ export const SYSTEM = {
   mhdIdentifierType: mhd('CodeSystem/IHE.MHD.MHDIdentifierType'),
   /** What an identifier that is itself a URI has for its system. */
   uri: 'urn:ietf:rfc:3986',
-  /** Kinds of Tasks: `identity-quarantine`. */
-  taskKind: codeSystem('task-kind'),
+  /** What is kept of a deposit in a Task: `identity`, `document`. */
+  taskInput: codeSystem('task-input'),
   /** Why a feed was put aside: see `QUARANTINE_REASONS`. */
   quarantineReason: codeSystem('quarantine-reason'),
 

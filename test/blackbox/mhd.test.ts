@@ -675,7 +675,13 @@ describe('the identity gate', () => {
           'W1',
         ],
         ['PROV', f, s.feed(p, { identity: status(`${fr}/fr-core-cs-v2-0445`, 'PROV') }), 422, 'W1'],
-        ['no identity', f, s.feed(p, { more: { contained: undefined, context: { period: { start: '2026-06-01' } } } }), 422, 'W1'],
+        [
+          'no identity',
+          f,
+          s.feed(p, { more: { contained: undefined, context: { period: { start: '2026-06-01' } } } }),
+          422,
+          'W1',
+        ],
       ],
     );
     const reasons = (await tasksOf(f, p)).map((t) => member(t, 'reasonCode.coding.0.code'));

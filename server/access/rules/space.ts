@@ -155,17 +155,20 @@ export const careTeamRows: Rows = {
   insurer: (asking) => [grant('D11', s1(asking, 'insurer'), part('D11', wroteIt(asking)))],
 };
 
+/** D12: tasks. The operator has them all; software of a structure, those of its own deposits, about nobody or in the state of the space. */
+export const taskRows: Rows = {
+  feeder: (asking) => {
+    const own = structure('_author', asking);
+    return [
+      grant('D12', part('D12', own), s1(asking, 'professional')),
+      grant('D12', part('D12', and(own, term('_nobody', '1')))),
+    ];
+  },
+  operator: () => [grant('D12', part('D12', ALL))],
+};
+
 /** Whether the caller legally represents the owner (W9: manages accesses like the holder). */
 export const legallyRepresents = ({ caller, now }: Asking): Predicate =>
   caller.kind === 'representative' && caller.self !== undefined
     ? owner(standing(fact('delegation', 'legal', caller.self), now))
     : NONE;
-
-/** D12: Tasks. A feeder sees what was put aside of the deposits of its structure; what names nobody has no state to ask. */
-export const taskRows: Rows = {
-  operator: () => [grant('D12', part('D12', ALL))],
-  feeder: (asking) => [
-    grant('D12', part('D12', structure('_author', asking)), s1(asking, 'professional')),
-    grant('D12', part('D12', and(structure('_author', asking), term('_nobody', '1')))),
-  ],
-};

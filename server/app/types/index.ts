@@ -29,8 +29,8 @@ const ALL: readonly TypeDeclaration[] = [
   consent,
   communication,
   appointment,
-  auditEvent,
   task,
+  auditEvent,
 ];
 
 export const DECLARATIONS: ReadonlyMap<string, TypeDeclaration> = new Map(ALL.map((d) => [d.type, d]));

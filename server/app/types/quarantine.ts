@@ -3,14 +3,13 @@
  * identity that was sent and what names the deposit, and nothing of the document itself.
  */
 
-import { callerName } from '../../access/rules/space.ts';
 import { EXTENSION, INS_SYSTEMS, SYSTEM } from '../../fhir/canonical.ts';
 import { asArray, asObject, asText, referenceOf } from '../../fhir/json.ts';
 import type { Quarantine, QuarantineReason } from '../../fhir/result.ts';
-import type { Json, JsonObject, Resource } from '../../fhir/types.ts';
+import type { Json, JsonObject } from '../../fhir/types.ts';
 import { term } from '../../query/predicate.ts';
-import { everyMatch, parsed, save, type Work } from '../work.ts';
-import { authorOf } from './filing.ts';
+import { everyMatch, parsed, type Work } from '../work.ts';
+import { quarantine, quarantineKey } from './task.ts';
 
 /** Extensions of a Patient that belong to their identity. */
 const IDENTITY_EXTENSIONS: readonly string[] = [EXTENSION.identityReliability, EXTENSION.birthPlace];
@@ -60,60 +59,37 @@ export function quarantineOf(
   };
 }
 
-const input = (code: string, value: JsonObject): JsonObject => ({
-  type: { coding: [{ system: SYSTEM.taskKind, code }] },
-  ...value,
-});
+const input = (code: string) => ({ coding: [{ system: SYSTEM.taskInput, code }] });
 
-/** The Task, as the operator and the sender read it. */
-function taskOf(work: Work, { reason, identity, masterIdentifier, person }: Quarantine): Resource {
-  const by = work.caller.structure ?? work.caller.self;
-  const inputs = [
-    ...(identity === undefined ? [] : [input('identity', { valueReference: { reference: '#identity' } })]),
-    ...(masterIdentifier === undefined ? [] : [input('document', { valueIdentifier: masterIdentifier })]),
-  ];
-  return {
-    resourceType: 'Task',
-    ...(identity === undefined ? {} : { contained: [traitsOnly(identity)] }),
-    status: 'requested',
-    intent: 'order',
-    code: { coding: [{ system: SYSTEM.taskKind, code: 'identity-quarantine' }] },
-    ...(person === undefined ? {} : { for: { reference: person } }),
-    authoredOn: new Date(work.now).toISOString(),
-    ...(by === undefined ? {} : { requester: { reference: by } }),
-    reasonCode: { coding: [{ system: SYSTEM.quarantineReason, code: reason }] },
-    ...(inputs.length === 0 ? {} : { input: inputs }),
-  };
-}
-
-/** One Task for each structure, document and reason. */
-const keyText = (work: Work, { reason, masterIdentifier }: Quarantine): string =>
-  [
-    work.caller.structure ?? callerName(work.caller),
-    asText(masterIdentifier?.['system']) ?? '',
-    asText(masterIdentifier?.['value']) ?? '',
-    reason,
-  ].join('|');
-
-/** Marks of a quarantine Task: the key under which it stands once. */
-export const quarantineMark = (task: Resource): readonly (readonly [string, string])[] => {
-  const inputs = asArray(task['input']).map(asObject);
-  const document = asObject(inputs.find((i) => i?.['valueIdentifier'] !== undefined)?.['valueIdentifier']);
-  const reason = asText(asObject(asArray(asObject(task['reasonCode'])?.['coding'])[0])?.['code']) ?? '';
-  const by = referenceOf(task['requester']) ?? '';
-  const parts = [by, asText(document?.['system']) ?? '', asText(document?.['value']) ?? '', reason];
-  return [['_quarantine', parts.join('|')]];
+/** One sentence for each reason; it repeats nothing of the register. */
+const SENTENCES: Readonly<Record<QuarantineReason, string>> = {
+  'identity-missing': 'the feed carries no identity',
+  'identity-not-qualified': 'the identity in the feed is not qualified',
+  'identity-not-equal': 'the identity in the feed is not that of the person, qualified',
+  'subject-unknown': 'the person whom the feed names cannot be resolved',
 };
 
 /** Files the Task of a refused feed, in the unit that records the refusal; an open one of the same deposit and reason stands for both. */
-export async function fileQuarantine(work: Work, quarantine: Quarantine): Promise<void> {
-  const same = await everyMatch(work, 'Task', [term('_quarantine', keyText(work, quarantine))]);
-  if (same.some((task) => parsed(task)['status'] === 'requested')) return;
-  await save(work, {
-    key: { type: 'Task', id: work.newId() },
-    before: undefined,
-    resource: taskOf(work, quarantine),
-    owner: quarantine.person,
-    filing: { ...authorOf(work), side: 'server' },
+export async function fileQuarantine(work: Work, found: Quarantine): Promise<void> {
+  const { reason, identity, masterIdentifier, person } = found;
+  const key = quarantineKey(work.caller.structure, masterIdentifier, reason);
+  const same = await everyMatch(work, 'Task', [term('_quarantine', key)]);
+  if (same.some((task) => OPEN.includes(asText(parsed(task)['status']) ?? ''))) return;
+  await quarantine(work, {
+    person,
+    reason: SENTENCES[reason],
+    reasonCode: reason,
+    ...(identity === undefined ? {} : { contained: [traitsOnly(identity)] }),
+    input: [
+      ...(identity === undefined
+        ? []
+        : [{ type: input('identity'), value: { valueReference: { reference: '#identity' } } }]),
+      ...(masterIdentifier === undefined
+        ? []
+        : [{ type: input('document'), value: { valueIdentifier: masterIdentifier } }]),
+    ],
   });
 }
+
+/** A Task in one of these waits for the operator. */
+const OPEN: readonly string[] = ['requested', 'received', 'accepted', 'in-progress', 'on-hold', 'ready'];
