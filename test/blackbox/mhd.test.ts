@@ -596,6 +596,163 @@ describe('ITI-105 Simplified Publish', () => {
   });
 });
 
+describe('ITI-66 and ITI-67: finding', () => {
+  /** Everything that a search answers, by GET and by POST `_search`: the two say the same. */
+  const found = async (token: string, type: string, query: string): Promise<readonly string[]> => {
+    const got = await s.ask(token, get(`${type}?${query}`));
+    const posted = await fetch(`${s.base}/${type}/_search`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/x-www-form-urlencoded' },
+      body: query,
+    });
+    expect(got.status, `${query}: ${got.text.slice(0, 300)}`).toBe(200);
+    expect(posted.status).toBe(200);
+    const refs = (answer: unknown) =>
+      ((answer as { readonly entry?: readonly { readonly fullUrl: string }[] }).entry ?? []).map((e) => e.fullUrl);
+    expect(refs(await posted.json())).toEqual(refs(got.json));
+    return refs(got.json).map((url) => url.slice(s.base.length + 1));
+  };
+
+  it('by every parameter of MHD and PDSm; a value that differs finds nothing', async () => {
+    const p = await s.person();
+    await s.grant(p, 'dr1');
+    const dr1 = s.professional('dr1');
+    const related = {
+      identifier: {
+        type: { coding: [{ system: 'urn:ietf:rfc:3986', code: 'urn:ihe:iti:xds:2013:accession' }] },
+        system: 'urn:oid:1.2.250.1.999.3',
+        value: 'A-17',
+      },
+    };
+    const sent = provide(p, { family: 'DUPONT-TEST' }).body as Resource;
+    const [list, document, binary] = sent['entry'] as readonly {
+      readonly resource: Resource;
+      readonly fullUrl: string;
+      readonly request: object;
+    }[];
+    if (list === undefined || document === undefined || binary === undefined) throw new Error('three entries');
+    const context = {
+      ...(document.resource['context'] as object),
+      event: [{ coding: [{ system: 'http://example.test/ccam', code: 'DEQP003' }] }],
+      period: { start: '2026-05-01T08:00:00Z', end: '2026-05-02T08:00:00Z' },
+      related: [related],
+    };
+    const identifier = [
+      {
+        type: { coding: [{ system: MHD.identifierType, code: 'entryUUID' }] },
+        system: 'urn:ietf:rfc:3986',
+        value: s.urn(),
+      },
+    ];
+    const extension = [{ url: MHD.isArchived, valueBoolean: true }];
+    const answer = await s.done(
+      dr1,
+      post({
+        ...sent,
+        entry: [list, { ...document, resource: { ...document.resource, extension, identifier, context } }, binary],
+      }),
+    );
+    const [listRef = '', documentRef = ''] = refsOf(answer);
+    await s.done(dr1, provide(p));
+    const ins = `patient.identifier=${encodeURIComponent(`urn:oid:1.2.250.1.213.1.4.10|${p.traits.ins}`)}`;
+    const master = (document.resource['masterIdentifier'] as { readonly value: string }).value;
+    const code = (system: string, value: string) => encodeURIComponent(`${system}|${value}`);
+    const tre = (name: string, id: string) => `https://mos.esante.gouv.fr/NOS/${name}/FHIR/${id}`;
+    /** Found of two documents: both, the one, and neither. */
+    const both = [
+      'status=current',
+      `category=${code(TRE_A03, '10')}`,
+      `type=${code('http://loinc.org', '11488-4')}`,
+      `setting=${code(tre('TRE_A01-CadreExercice', 'TRE-A01-CadreExercice'), 'ETABLISSEMENT')}`,
+      `facility=${code(tre('TRE_R02-SecteurActivite', 'TRE-R02-SecteurActivite'), 'SA01')}`,
+      `security-label=${code(v3, 'N')}`,
+      'format=urn:ihe:iti:xds:2017:mimeTypeSufficient',
+      `creation=${new Date(s.now()).toISOString().slice(0, 10)}`,
+      `date=ge${new Date(s.now()).toISOString().slice(0, 10)}`,
+      'author.given=lou',
+    ];
+    const one = [
+      'author.family=dupont',
+      'author.family:exact=DUPONT-TEST',
+      'event=DEQP003',
+      'period=2026-05',
+      'period-start=2026-05-01',
+      'period-end=lt2026-05-03',
+      `identifier=${code('urn:ietf:rfc:3986', master)}`,
+      `identifier=${code('urn:ietf:rfc:3986', identifier[0]?.value ?? '')}`,
+      `related:identifier=${code('urn:oid:1.2.250.1.999.3', 'A-17')}`,
+      'isArchived=true',
+    ];
+    const none = [
+      'status=superseded',
+      'category=11',
+      'type=34112-3',
+      'setting=SAD',
+      'facility=SA07',
+      'security-label=R',
+      'format=x',
+      'creation=2020',
+      'date=lt2020',
+      'author.family=martin',
+      'event=x',
+      'period=2027',
+      'period-start=gt2027',
+      'period-end=gt2027',
+      'identifier=x',
+      'related:identifier=x',
+      'isArchived=false',
+      'author:Practitioner.family=dupont-other',
+    ];
+    for (const query of both) expect(await found(dr1, 'DocumentReference', `${ins}&${query}`), query).toHaveLength(2);
+    for (const query of one)
+      expect(await found(dr1, 'DocumentReference', `patient=${p.ref}&${query}`), query).toEqual([documentRef]);
+    for (const query of none) expect(await found(dr1, 'DocumentReference', `${ins}&${query}`), query).toEqual([]);
+    const lists = {
+      both: [
+        'code=submissionset',
+        'status=current',
+        'designationType=SA01',
+        `sourceId=${code('urn:ietf:rfc:3986', 'urn:oid:1.2.250.1.999.7')}`,
+        `date=ge${new Date(s.now()).toISOString().slice(0, 10)}`,
+        'source.family=source',
+        'source.given=ana',
+      ],
+      none: [
+        'code=folder',
+        'designationType=SA33',
+        'sourceId=x',
+        'source.family=other',
+        'isArchived=true',
+        `authorOrg=${s.known('s1')}`,
+      ],
+    };
+    const uniqueId = (list.resource['identifier'] as readonly { readonly value: string }[])[0]?.value ?? '';
+    for (const query of lists.both) expect(await found(dr1, 'List', `${ins}&${query}`), query).toHaveLength(2);
+    expect(await found(dr1, 'List', `${ins}&code=submissionset&identifier=${encodeURIComponent(uniqueId)}`)).toEqual([
+      listRef,
+    ]);
+    for (const query of lists.none) expect(await found(dr1, 'List', `${ins}&${query}`), query).toEqual([]);
+  });
+
+  it('finds nothing that is hidden: neither the names of a contained author, nor through the INS of a closed space', async () => {
+    const p = await s.person();
+    await s.grant(p, 'dr1');
+    await s.done(s.feeder('s2'), provide(p, { labels: ['MASQUE_PS'], family: 'HIDDENNAME' }));
+    const ins = `patient.identifier=urn:oid:1.2.250.1.213.1.4.10%7C${p.traits.ins}`;
+    for (const query of [
+      `${ins}&author.family=hiddenname`,
+      `patient=${p.ref}&author.family=hiddenname`,
+      `${ins}&status=current`,
+    ]) {
+      expect(await found(s.professional('dr1'), 'DocumentReference', query)).toEqual([]);
+      expect(await found(s.holder(p), 'DocumentReference', query)).toHaveLength(1);
+    }
+    expect(await found(s.professional('dr1'), 'List', `${ins}&code=submissionset`)).toEqual([]);
+    await s.toState(p, 'closed');
+    expect(await found(s.feeder('s2'), 'DocumentReference', `${ins}&status=current`)).toEqual([]);
+  });
+});
+
 describe('the identity gate', () => {
   const tasksOf = async (token: string, of?: Person): Promise<readonly Resource[]> =>
     entriesOf(await s.ask(token, get(`Task?_count=200${of === undefined ? '' : `&patient=${of.ref}`}`))).map(

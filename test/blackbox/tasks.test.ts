@@ -125,6 +125,7 @@ beforeAll(async () => {
       written: { any: false },
       created: new Map(),
       uploads: new Map(),
+      provides: { level: undefined },
       stale: new Set(),
     };
     const input = [{ type: { text: 'bundle' }, value: { valueString: 'sha1' } }];
