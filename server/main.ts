@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { createCursorSeal } from './adapters/cursor-seal.ts';
+import { shippedDocumentClasses } from './adapters/document-classes.ts';
 import { createJsonLog, type JsonLog, silentLog, toStderr } from './adapters/log.ts';
 import { deriveKey, openMasterKey } from './adapters/master-key.ts';
 import { unsafeSettings } from './adapters/self-check.ts';
@@ -84,6 +85,7 @@ export async function start(config: Config): Promise<Running> {
     directory: directoryMemory(),
     auditEntries: new Map(),
     toldSessions: new Map(),
+    documentClasses: shippedDocumentClasses(),
     summaries: summariesOf(definitions),
     definitions,
     baseUrl: config.baseUrl,

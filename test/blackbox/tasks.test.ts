@@ -128,6 +128,7 @@ beforeAll(async () => {
       created: new Map(),
       uploads: new Map(),
       afterwards: [],
+      provides: { level: undefined },
       stale: new Set(),
     };
     const input = [{ type: { text: 'bundle' }, value: { valueString: 'sha1' } }];

@@ -185,6 +185,7 @@ function workOf(unit: StoreUnit, deps: Deps): Work {
     created: new Map(),
     uploads: new Map(),
     afterwards: [],
+    provides: { level: undefined },
     stale: new Set(),
     asked: new Set(),
   };
