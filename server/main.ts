@@ -5,7 +5,7 @@ import type { Server } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { createCursorSeal } from './adapters/cursor-seal.ts';
 import { createJsonLog, silentLog, toStderr } from './adapters/log.ts';
-import { deriveKey, openMasterKey } from './adapters/master-key.ts';
+import { deriveKey, masterKeyPath, openMasterKey } from './adapters/master-key.ts';
 import { unsafeSettings } from './adapters/self-check.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from './adapters/store-sqlite/store.ts';
 import { fileClock, randomIds, systemClock } from './adapters/system.ts';
@@ -13,6 +13,7 @@ import { fetchKeySet } from './adapters/token-jwt/jwks-source.ts';
 import { createTokenVerifier } from './adapters/token-jwt/verify.ts';
 import { shippedDefinitions } from './adapters/validator/definitions.ts';
 import { r4Validator } from './adapters/validator/validator.ts';
+import { fileMasterKey } from './adapters/vault/file-master-key.ts';
 import { capabilityStatement } from './app/capability.ts';
 import type { Deps } from './app/deps.ts';
 import { createDispatch } from './app/dispatch.ts';
@@ -59,7 +60,12 @@ export async function start(config: Config): Promise<Running> {
   const masterKey = openMasterKey(config.masterKeyFile, config.store.path);
   const definitions = shippedDefinitions();
   const validator = r4Validator(definitions);
-  const store = openSqliteStore({ ...SQLITE_STORE_DEFAULTS, path: config.store.path, clock: systemClock });
+  const store = openSqliteStore({
+    ...SQLITE_STORE_DEFAULTS,
+    path: config.store.path,
+    clock: systemClock,
+    master: fileMasterKey(masterKeyPath(config.masterKeyFile, config.store.path)),
+  });
   const deps: Deps = {
     store,
     verifier: createTokenVerifier({
