@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { createCursorSeal } from './adapters/cursor-seal.ts';
 import { shippedDocumentClasses } from './adapters/document-classes.ts';
 import { createJsonLog, type JsonLog, silentLog, toStderr } from './adapters/log.ts';
-import { deriveKey, openMasterKey } from './adapters/master-key.ts';
+import { deriveKey, masterKeyPath, openMasterKey } from './adapters/master-key.ts';
 import { unsafeSettings } from './adapters/self-check.ts';
 import { MONGO_STORE_DEFAULTS, openMongoStore } from './adapters/store-mongo/store.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from './adapters/store-sqlite/store.ts';
@@ -15,6 +15,7 @@ import { fetchKeySet } from './adapters/token-jwt/jwks-source.ts';
 import { createTokenVerifier } from './adapters/token-jwt/verify.ts';
 import { shippedDefinitions } from './adapters/validator/definitions.ts';
 import { r4Validator } from './adapters/validator/validator.ts';
+import { fileMasterKey } from './adapters/vault/file-master-key.ts';
 import { capabilityStatement } from './app/capability.ts';
 import type { Deps } from './app/deps.ts';
 import { createDispatch } from './app/dispatch.ts';
@@ -56,7 +57,12 @@ async function openStore(
 ): Promise<{ readonly store: ResourceStore; readonly warnings: readonly string[] }> {
   if (config.store.kind === 'sqlite')
     return {
-      store: openSqliteStore({ ...SQLITE_STORE_DEFAULTS, path: config.store.path, clock: systemClock }),
+      store: openSqliteStore({
+        ...SQLITE_STORE_DEFAULTS,
+        path: config.store.path,
+        clock: systemClock,
+        master: fileMasterKey(masterKeyPath(config.masterKeyFile, config.store.path)),
+      }),
       warnings: [],
     };
   const store = await openMongoStore({ ...MONGO_STORE_DEFAULTS, url: config.store.url, clock: systemClock });

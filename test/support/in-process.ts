@@ -217,9 +217,12 @@ async function files(): Promise<StoreShelf> {
   const path = (name: string): string => join(folder, `${name}.db`);
   return {
     open: async (name) => openSqliteStore({ ...SQLITE_STORE_DEFAULTS, path: path(name), clock: { now: () => 0 } }),
-    copy: (from, to) => copyFile(path(from), path(to)),
+    copy: async (from, to) => {
+      for (const suffix of ['', '.key', '.keys']) await copyFile(`${path(from)}${suffix}`, `${path(to)}${suffix}`);
+    },
     remove: async (name) => {
-      for (const suffix of ['', '-wal', '-shm']) await rm(`${path(name)}${suffix}`, { force: true });
+      for (const suffix of ['', '-wal', '-shm', '.key', '.keys', '.keys-wal', '.keys-shm'])
+        await rm(`${path(name)}${suffix}`, { force: true });
     },
     dispose: () => rm(folder, { recursive: true, force: true }),
   };

@@ -15,7 +15,7 @@ const HIDDEN = 'test/blackbox/hidden-is-absent.test.ts';
 const CONSENTS = 'test/blackbox/writes-consents.test.ts';
 const STORIES = 'test/golden/http.test.ts';
 const GOLDEN = 'test/golden/decisions.test.ts';
-const ENGINE = 'test/oracle/engine.test.ts';
+const ENGINE = 'test/oracle/differential.test.ts';
 const DECIDING = 'test/unit/access/access.test.ts';
 
 export const RULES: readonly PlantedBug[] = [
