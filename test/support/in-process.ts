@@ -8,6 +8,7 @@ import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { Agent, request as httpRequest, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { shippedDocumentClasses } from '../../server/adapters/document-classes.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from '../../server/adapters/store-sqlite/store.ts';
 import { readIssuers } from '../../server/adapters/token-jwt/issuer.ts';
 import { createTokenVerifier } from '../../server/adapters/token-jwt/verify.ts';
@@ -91,6 +92,8 @@ export const depsFor = ({ store, policy, now, nextId }: Omit<Serving, 'requestId
   accessTypes: ACCESS_TYPES,
   directory: directoryMemory(),
   auditEntries: new Map(),
+  toldSessions: new Map(),
+  documentClasses: shippedDocumentClasses(),
   policy,
   summaries,
   definitions,
@@ -214,9 +217,12 @@ async function files(): Promise<StoreShelf> {
   const path = (name: string): string => join(folder, `${name}.db`);
   return {
     open: async (name) => openSqliteStore({ ...SQLITE_STORE_DEFAULTS, path: path(name), clock: { now: () => 0 } }),
-    copy: (from, to) => copyFile(path(from), path(to)),
+    copy: async (from, to) => {
+      for (const suffix of ['', '.key', '.keys']) await copyFile(`${path(from)}${suffix}`, `${path(to)}${suffix}`);
+    },
     remove: async (name) => {
-      for (const suffix of ['', '-wal', '-shm']) await rm(`${path(name)}${suffix}`, { force: true });
+      for (const suffix of ['', '-wal', '-shm', '.key', '.keys', '.keys-wal', '.keys-shm'])
+        await rm(`${path(name)}${suffix}`, { force: true });
     },
     dispose: () => rm(folder, { recursive: true, force: true }),
   };

@@ -149,7 +149,7 @@ const inherited = (): Record<string, string> =>
   );
 
 async function ready(url: string, errors: () => string): Promise<void> {
-  const until = Date.now() + 40_000;
+  const until = Date.now() + 60_000;
   for (;;) {
     try {
       const answer = await fetch(url);
@@ -158,7 +158,7 @@ async function ready(url: string, errors: () => string): Promise<void> {
     } catch {
       // not listening yet
     }
-    if (Date.now() > until) throw new Error(`the server did not answer in 40 s: ${errors()}`);
+    if (Date.now() > until) throw new Error(`the server did not answer in a minute: ${errors()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

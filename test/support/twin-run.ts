@@ -13,6 +13,7 @@ import {
 import { personOf } from '../oracle/facts.ts';
 import type { ActorRef, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
 import { depsFor, type InProcess, mintToken, type Serving, type StoreShelf, type WireAnswer } from './in-process.ts';
+import { policyOf } from './policy.ts';
 import { type Ask, askFor, type Terrain, terrainOf } from './twin-requests.ts';
 import { hiddenFrom, loadTwin, type Recording, readsRegisterAlone, record, refOfItem, sameIds } from './twins.ts';
 
@@ -45,10 +46,20 @@ const depositSpec = fc.record({
   byRepresentative: fc.boolean(),
 });
 
+const taskSpec = fc.record({
+  person: fc.constantFrom(...people, undefined),
+  depositedBy: fc.constantFrom('s1', 's2', 's3'),
+});
+
 /** A world that the API can build, with deposits of the holder's side, the whole directory, and a register of earlier acts. */
 export const twinWorld: fc.Arbitrary<World> = fc
-  .tuple(tameWorld, fc.array(depositSpec, { maxLength: 2 }), fc.array(eventSpec, { maxLength: 6 }))
-  .map(([tame, deposits, events]) => {
+  .tuple(
+    tameWorld,
+    fc.array(depositSpec, { maxLength: 2 }),
+    fc.array(eventSpec, { maxLength: 6 }),
+    fc.array(taskSpec, { maxLength: 2 }),
+  )
+  .map(([tame, deposits, events, tasks]) => {
     const items: Item[] = [...tame.items, { type: 'HealthcareService', id: 'ward' }, { type: 'Location', id: 'room' }];
     deposits.forEach(({ person, byRepresentative, ...one }, index) => {
       const filedBy = byRepresentative
@@ -57,6 +68,9 @@ export const twinWorld: fc.Arbitrary<World> = fc
       const id = `deposit-${person}-${index}`;
       items.push({ type: 'DocumentReference', id, person, ...one, filedBy, filedAt: '2026-10-01T07:00:00.000Z' });
       items.push({ type: 'Binary', id: `bytes-${id}`, document: id, filedBy });
+    });
+    tasks.forEach(({ person, depositedBy }, index) => {
+      items.push({ type: 'Task', id: `task-${index}`, depositedBy, ...(person === undefined ? {} : { person }) });
     });
     const world = { policy: tame.policy, items };
     events.forEach(({ person, by, names, secret }, index) => {
@@ -124,7 +138,6 @@ export async function prepareSite(a: InProcess, b: InProcess, shelf: StoreShelf)
   return { a, b, shelf, directory };
 }
 
-const policyOf = (policy: World['policy']): Deps['policy'] => ({ ...policy, clockToleranceSeconds: 0 });
 const building = (policy: World['policy']): Omit<Deps, 'store'> => {
   const { store: _none, ...deps } = depsFor({
     store: undefined as never,
