@@ -274,10 +274,17 @@ function readTrustProxy(text: string | undefined): readonly string[] {
   return proxies;
 }
 
-function readStore(text: string, masterKeyFile: string | undefined): Config['store'] {
+/** A document of MongoDB has at most 16 MiB, in which a body and what is indexed of it must find room. */
+const MAX_MONGODB_BODY_BYTES = 12 * 1024 * 1024;
+
+function readStore(settings: Partial<Record<Variable, string>>): Config['store'] {
+  const text = settings[STORE] ?? '';
   if (text.startsWith('sqlite:')) return { kind: 'sqlite', path: text.slice('sqlite:'.length) };
   // Every server of a store must open what another one sealed.
-  if (masterKeyFile === undefined) throw new ConfigError(`${MASTER_KEY_FILE} must be set when ${STORE} is a mongodb`);
+  if (settings[MASTER_KEY_FILE] === undefined)
+    throw new ConfigError(`${MASTER_KEY_FILE} must be set when ${STORE} is a mongodb`);
+  if (Number(settings[MAX_BODY_BYTES]) > MAX_MONGODB_BODY_BYTES)
+    throw new ConfigError(`${MAX_BODY_BYTES} is at most ${MAX_MONGODB_BODY_BYTES} when ${STORE} is a mongodb`);
   return { kind: 'mongodb', url: text };
 }
 
@@ -325,7 +332,7 @@ export function readConfig(env: Environment): Config {
     host: settings[HOST] ?? '',
     port,
     baseUrl,
-    store: readStore(settings[STORE] ?? '', settings[MASTER_KEY_FILE]),
+    store: readStore(settings),
     issuers: readIssuersFile(settings[ISSUERS], baseUrl),
     policy: readPolicy(settings[POLICY]),
     clock: readClock(settings),

@@ -8,7 +8,7 @@ import { answerOf } from '../fhir/outcome.ts';
 import { type Failure, fail, ok, type Result } from '../fhir/result.ts';
 import type { Instant } from '../fhir/types.ts';
 import type { StoreUnit } from '../ports/store.ts';
-import { UploadTooLarge } from '../ports/store.ts';
+import { ResourceTooLarge, UploadTooLarge } from '../ports/store.ts';
 import type { Answer, Interaction, Rehearsed } from './answer.ts';
 import { accessOptions } from './caller-access.ts';
 import type { Deps } from './deps.ts';
@@ -45,7 +45,7 @@ export function createDispatch(deps: Deps): (request: FhirRequest) => Promise<Di
     if (request.bearer === undefined) return refused({ code: 'unauthenticated', why: 'no bearer token' });
     const claims = await deps.verifier.verify(request.bearer, now);
     if (!claims.ok) return refused(claims.failure);
-    const result = await perform(deps, request, claims.value, now);
+    const result = await perform(deps, request, claims.value, now).catch(tooLarge);
     const about = { callerKind: claims.value.kind, clientId: claims.value.clientId };
     return result.ok
       ? { response: responseOf(request, result.value), ...about }
@@ -59,6 +59,12 @@ const refused = (failure: Failure): Dispatched => {
     response: { status, headers: { 'content-type': FHIR_JSON, ...headers }, body: JSON.stringify(outcome) },
     ...(failure.code === 'unauthenticated' ? { why: failure.why } : {}),
   };
+};
+
+/** What the store cannot keep in one piece is refused; any other error goes on. */
+const tooLarge = (error: unknown): Result<never> => {
+  if (error instanceof ResourceTooLarge) return fail({ code: 'too-large', text: 'the resource is too large' });
+  throw error;
 };
 
 const FHIR_JSON = 'application/fhir+json; charset=utf-8';

@@ -397,6 +397,17 @@ export function describeResourceStore(name: string, make: () => Promise<StoreUnd
         expect(await found(contains('name', '本語'))).toEqual(['b']);
       });
 
+      test('a text of any length is an ordinary question', async () => {
+        const long = `$${'long '.repeat(10_000)}`;
+        await puts(
+          version('a', { entry: entry({ strings: [{ param: 'name', text: `${long}text` }] }) }),
+          version('b', { entry: entry({ strings: [{ param: 'name', text: `a ${long}` }] }) }),
+        );
+        expect(await found(prefix('name', long))).toEqual(['a']);
+        expect(await found(contains('name', long))).toEqual(['a', 'b']);
+        expect(await found(contains('name', `${long}x`))).toEqual([]);
+      });
+
       test('ranges are half-open, and both bounds speak about the same range', async () => {
         const ranges = (...of: readonly (readonly [number, number])[]) =>
           entry({ ranges: of.map(([lo, hi]) => ({ param: 'date', lo, hi })) });

@@ -6,7 +6,7 @@ import {
   openMongoStore,
 } from '../../server/adapters/store-mongo/store.ts';
 import { EMPTY_ENTRY, type IndexEntry } from '../../server/fhir/index-entry.ts';
-import type { Put, ResourceStore } from '../../server/ports/store.ts';
+import { type Put, type ResourceStore, ResourceTooLarge } from '../../server/ports/store.ts';
 import { guarded } from '../../server/query/plan.ts';
 import { ALL, owner, type Predicate, term } from '../../server/query/predicate.ts';
 import { guardWith, systemGuard } from '../support/guards.ts';
@@ -143,6 +143,16 @@ describe.skipIf(!mongodIsThere())('the mongodb database', () => {
     const found = await database().collection('current').find({}).toArray();
     expect(found).toHaveLength(1);
     expect(EJSON.stringify(found)).not.toMatch(/private/);
+  });
+
+  test('a resource that is too large for one document is refused as that, and leaves nothing', async () => {
+    const store = await open();
+    const writing = store.unit(async (u) => {
+      await u.put(put('small'));
+      await u.put(put('large', { body: 'x'.repeat(17_000_000) }));
+    });
+    await expect(writing).rejects.toBeInstanceOf(ResourceTooLarge);
+    expect((await store.unit((u) => u.search(plan(ALL)))).total).toBe(0);
   });
 
   describe('two servers of one database', () => {

@@ -152,8 +152,13 @@ function startMember(binary: string, folder: string, port: number, args: readonl
   };
   child.stdout.setEncoding('utf8').on('data', keep);
   child.stderr.setEncoding('utf8').on('data', keep);
-  // Whatever ends this process ends what it started.
-  process.once('exit', () => child.kill('SIGKILL'));
+  // Whatever ends this process, a SIGKILL too, closes the pipe, and that ends what it started.
+  const guard = spawn('sh', ['-c', 'cat; kill -9 "$1"; rm -rf "$2"', 'sh', String(child.pid), folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  guard.unref();
+  child.once('exit', () => guard.kill('SIGKILL'));
   return { child, port, output: () => output };
 }
 

@@ -103,11 +103,8 @@ function filterOf(p: Predicate, scope: Scope, at: At): Document {
     case 'term':
       return termFilter(p.param, p.value, { scope, hashes: at.hashes });
     case 'prefix':
-      return {
-        strings: { $elemMatch: { p: paramName(typeOf(scope), p.param), s: { $regex: `^${literal(p.text)}` } } },
-      };
     case 'contains':
-      return { strings: { $elemMatch: { p: paramName(typeOf(scope), p.param), s: { $regex: literal(p.text) } } } };
+      return stringFilter(p, scope);
     case 'range':
       return rangeFilter(p, scope);
     case 'owner':
@@ -139,6 +136,21 @@ function termFilter(param: string, value: string, at: { readonly scope: Scope; r
   if (at.scope.kind === 'resource' && param === '_id') return { id: value };
   if (at.scope.kind === 'resource' && param === '_owner') return { owner: value };
   return { terms: at.hashes.term(typeOf(at.scope), termText(param, value)) };
+}
+
+/** Longer texts are not made expressions of: the server takes some 32 kB of one. */
+const LONGEST_EXPRESSION = 4_000;
+
+function stringFilter(p: Predicate & { readonly op: 'prefix' | 'contains' }, scope: Scope): Document {
+  const name = paramName(typeOf(scope), p.param);
+  if (p.text.length <= LONGEST_EXPRESSION || scope.kind === 'space') {
+    const pattern = p.op === 'prefix' ? `^${literal(p.text)}` : literal(p.text);
+    return { strings: { $elemMatch: { p: name, s: { $regex: pattern } } } };
+  }
+  const at = { $indexOfBytes: ['$$this.s', { $literal: p.text }] };
+  const there = p.op === 'prefix' ? { $eq: [at, 0] } : { $gte: [at, 0] };
+  const each = { $and: [{ $eq: ['$$this.p', { $literal: name }] }, there] };
+  return { $expr: { $anyElementTrue: [{ $map: { input: '$strings', in: each } }] } };
 }
 
 /** Text that stands for itself in a regular expression; the wire form of one holds no NUL. */

@@ -44,17 +44,22 @@ export type Staging = {
 
 /** Uploads on their way in, one chunk at a time, each acknowledged by a majority. */
 export function staging({ upload: uploads, chunk: chunks }: Collections, now: () => Instant): Staging {
-  /** Drops a staged upload; answers whether it was there. The record goes first: who finds it can still take it whole. */
+  // `0` is the character after `/`.
+  const dropChunks = (upload: string) => chunks.deleteMany({ _id: { $gte: `${upload}/`, $lt: `${upload}0` } });
+  /**
+   * Drops a staged upload; answers whether it was there. It is closed first, so that nobody takes it, and its record goes last, so that a sweep
+   * finds what was left half done.
+   */
   const drop = async (upload: string): Promise<boolean> => {
-    const { deletedCount } = await uploads.deleteOne({ _id: upload });
-    if (deletedCount === 0) return false;
-    // `0` is the character after `/`.
-    await chunks.deleteMany({ _id: { $gte: `${upload}/`, $lt: `${upload}0` } });
+    const { matchedCount } = await uploads.updateOne({ _id: upload }, { $set: { sha1: null, dropped: true } });
+    if (matchedCount === 0) return false;
+    await dropChunks(upload);
+    await uploads.deleteOne({ _id: upload });
     return true;
   };
 
   const receive = async (upload: string, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Upload> => {
-    await uploads.insertOne({ _id: upload, started: now(), size: 0, sha1: null });
+    await uploads.insertOne({ _id: upload, started: now(), size: 0, sha1: null, dropped: false });
     const sha1 = createHash('sha1');
     let size = 0;
     let index = 0;
@@ -82,7 +87,7 @@ export function staging({ upload: uploads, chunk: chunks }: Collections, now: ()
     }
     await flush();
     const digest = sha1.digest('base64');
-    const { matchedCount } = await uploads.updateOne({ _id: upload }, { $set: { size, sha1: digest } });
+    const { matchedCount } = await uploads.updateOne({ _id: upload, dropped: false }, { $set: { size, sha1: digest } });
     // Swept or discarded meanwhile: what came belongs to nobody.
     if (matchedCount === 0) throw new Error('the staged upload is not there');
     return { id: upload, size, sha1: digest };
@@ -104,7 +109,10 @@ export function staging({ upload: uploads, chunk: chunks }: Collections, now: ()
           return await receive(upload, source, maxBytes);
         } catch (error) {
           // Should this fail as well, the sweep finds what is left.
-          await drop(upload).catch(() => false);
+          await drop(upload)
+            // Swept meanwhile: what came after that has no record any more.
+            .then(() => dropChunks(upload))
+            .catch(() => undefined);
           throw error;
         }
       }),

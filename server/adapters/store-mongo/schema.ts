@@ -1,6 +1,6 @@
 /** The collections of a database, the documents in them, and the indexes that they need. */
 import { createHash } from 'node:crypto';
-import type { Collection, Db, Document, IndexDescription } from 'mongodb';
+import type { Collection, Db, IndexDescription } from 'mongodb';
 
 /** Raised with every change that an older server could not read. */
 export const SCHEMA_VERSION = 1;
@@ -56,12 +56,13 @@ export type SpaceDocument = Omit<Facets, 'links' | 'keys'> & {
 /** A question across persons that a unit took a decision from: two such units conflict. `_id` is a keyed hash. */
 export type ClaimDocument = { readonly _id: bigint; readonly units: number };
 
-/** A staged upload: without `sha1` it is not complete. */
+/** A staged upload: without `sha1` it is not complete, or it is being dropped. */
 export type UploadDocument = {
   readonly _id: string;
   readonly started: number;
   readonly size: number;
   readonly sha1: string | null;
+  readonly dropped: boolean;
 };
 
 /** `_id` is `upload/index`. */
@@ -115,6 +116,3 @@ export function placeOf(owner: string | undefined | null): number {
   if (owner === undefined || owner === null) return NOBODYS_PLACE;
   return createHash('sha256').update(owner).digest().readUInt32BE(0) >>> 1;
 }
-
-/** A document of `found` whatever the driver's types think of it. */
-export const asDocument = (of: object): Document => of;

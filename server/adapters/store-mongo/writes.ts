@@ -1,7 +1,8 @@
 /** Writing: a new version, what was recorded about one, a person's space entry, and the claims of a unit. */
+import { BSON } from 'mongodb';
 import type { IndexEntry } from '../../fhir/index-entry.ts';
 import { type Key, type Ref, refOf } from '../../fhir/types.ts';
-import type { Filing, Put } from '../../ports/store.ts';
+import { type Filing, type Put, ResourceTooLarge } from '../../ports/store.ts';
 import { fieldsOf, filingText } from './documents.ts';
 import { entryJson, facetsOf } from './facets.ts';
 import { type CurrentDocument, placeOf } from './schema.ts';
@@ -43,6 +44,7 @@ export async function put(sight: Sight, next: Put): Promise<void> {
     ...facets,
     content: before?.content ?? null,
   };
+  if (isTooLarge(doc)) throw new ResourceTooLarge('the resource is too large for one document');
   if (before === undefined) {
     await current.insertOne(doc, { session });
   } else {
@@ -68,6 +70,18 @@ export async function put(sight: Sight, next: Put): Promise<void> {
     await current.replaceOne({ _id: ref, place }, doc, { session });
   }
   sight.documents.set(ref, doc);
+}
+
+/** MongoDB's own limit, less what a command adds around a document. */
+const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024 - 16 * 1024;
+/** Below these nothing need be measured: a character is three bytes at most, an index entry some hundred. */
+const SMALL_BODY = 1_000_000;
+const SMALL_ENTRY = 10_000;
+
+function isTooLarge(doc: CurrentDocument): boolean {
+  const entries = doc.terms.length + doc.links.length + doc.strings.length + doc.ranges.length;
+  if (doc.body.length < SMALL_BODY && entries < SMALL_ENTRY) return false;
+  return BSON.calculateObjectSize(doc) > MAX_DOCUMENT_BYTES;
 }
 
 const facetsKept = ({ terms, links, strings, ranges, keys }: CurrentDocument) => ({
