@@ -24,6 +24,8 @@ import { type Config, ConfigError, loadConfig } from './config.ts';
 import { registryFor, type SearchDefinitions } from './fhir/search-parameter.ts';
 import { summariesOf } from './fhir/summary.ts';
 import { closeGracefully, createHttpServer, HTTP_LIMITS } from './http/server.ts';
+import type { ResourceStore } from './ports/store.ts';
+import type { Upkeep } from './ports/upkeep.ts';
 
 const OLDEST_NODE = 24;
 const VERSION = '0.1.0';
@@ -42,8 +44,13 @@ export type Running = {
   readonly stop: () => Promise<void>;
 };
 
-/** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
-export async function start(config: Config): Promise<Running> {
+/** The application of a configuration, its store open. Throws one sentence when something must not be used. */
+export function compose(config: Config): {
+  readonly deps: Deps;
+  readonly store: ResourceStore & Upkeep;
+  /** Compiles the validators of every type before they are asked for. */
+  readonly warm: () => Promise<void>;
+} {
   // INVARIANT: a file of ours, made by `fhir-profiles/build-definitions.ts`.
   const searchDefinitions = JSON.parse(
     readFileSync(new URL('../fhir-profiles/definitions/search-parameters.json', import.meta.url), 'utf8'),
@@ -91,6 +98,13 @@ export async function start(config: Config): Promise<Running> {
     serverAddress: new URL(config.baseUrl).host,
     limits: { maxBinaryBytes: config.maxBinaryBytes, maxBundleEntries: MAX_BUNDLE_ENTRIES },
   };
+  return { deps, store, warm: () => validator.warm([...DECLARATIONS.keys()]) };
+}
+
+/** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
+export async function start(config: Config): Promise<Running> {
+  const { deps, store, warm } = compose(config);
+  const { registry } = deps;
   const capabilities = JSON.stringify(
     capabilityStatement({
       declarations: DECLARATIONS,
@@ -122,7 +136,7 @@ export async function start(config: Config): Promise<Running> {
   });
   const sweeping = setInterval(() => void store.sweep(Date.now() - UPLOAD_LIFE_MS), SWEEP_EVERY_MS);
   sweeping.unref();
-  void validator.warm([...DECLARATIONS.keys()]);
+  void warm();
   return {
     server,
     deps,
