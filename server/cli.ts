@@ -5,12 +5,15 @@ import { parseArgs } from 'node:util';
 import { addMasterKey, dropOlderMasterKeys, masterKeyPath, readMasterKeys } from './adapters/master-key.ts';
 import { keyFilePath } from './adapters/vault/key-file.ts';
 import { closedSince, sealedUntil } from './app/closure.ts';
+import type { Deps } from './app/deps.ts';
 import { recordDestruction } from './app/upkeep.ts';
 import { check } from './cli/check.ts';
 import { differences, migrate } from './cli/migrate.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Ref } from './fhir/types.ts';
-import { compose } from './main.ts';
+import { compose as composeStore } from './main.ts';
+import type { ResourceStore } from './ports/store.ts';
+import type { Upkeep } from './ports/upkeep.ts';
 
 const USAGE = `carnet: the operator's commands on the store that CARNET_STORE names
 
@@ -45,14 +48,29 @@ const one = ({ positionals }: Arguments, what: string): string => {
   return found;
 };
 
-/** The application on a store that must be there. */
-function opened(config: Config, path = config.store.path): ReturnType<typeof compose> {
-  if (!existsSync(path)) throw new Refusal(`there is no store at \`${path}\``);
-  return compose({ ...config, store: { kind: 'sqlite', path } });
+/** An application with a store that can be kept. */
+type Open = { readonly deps: Deps; readonly store: ResourceStore & Upkeep };
+
+/** The file of the store that these commands are about. */
+function fileOf({ store }: Config): string {
+  if (store.kind === 'sqlite') return store.path;
+  throw new Refusal('this command is for the embedded store; a MongoDB has its own tools for it');
 }
 
-async function withStore<T>(config: Config, work: (open: ReturnType<typeof compose>) => Promise<T>): Promise<T> {
-  const open = opened(config);
+async function compose(config: Config, path: string): Promise<Open> {
+  const { deps, upkeep, store } = await composeStore({ ...config, store: { kind: 'sqlite', path } });
+  if (upkeep === undefined) throw new Refusal('this kind of store has no such command');
+  return { deps, store: { ...store, ...upkeep } };
+}
+
+/** The application on a store that must be there. */
+async function opened(config: Config, path = fileOf(config)): Promise<Open> {
+  if (!existsSync(path)) throw new Refusal(`there is no store at \`${path}\``);
+  return compose(config, path);
+}
+
+async function withStore<T>(config: Config, work: (open: Open) => Promise<T>): Promise<T> {
+  const open = await opened(config);
   try {
     return await work(open);
   } finally {
@@ -92,7 +110,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
   restore: async (args, io, config) => {
     const file = one(args, 'the file to put back');
-    const { path } = config.store;
+    const path = fileOf(config);
     const { keys } = args.values;
     for (const there of [path, `${path}-wal`])
       if (existsSync(there)) throw new Refusal(`\`${there}\` is there, and is not written over`);
@@ -110,7 +128,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 
   'rotate-key': async (_args, { out, progress }, config) => {
-    const path = masterKeyPath(config.masterKeyFile, config.store.path);
+    const path = masterKeyPath(config.masterKeyFile, fileOf(config));
     const file = readMasterKeys(path);
     if (!file.ok) throw new Refusal(`the master key file \`${path}\` ${file.why}`);
     // More than one: an earlier rotation did not end, and is ended now.
@@ -150,9 +168,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   migrate: async (args, { out, progress }, config) => {
     const [source, target] = [storePath(args.values.from, '--from'), storePath(args.values.to, '--to')];
     if (source === target) throw new Misuse('--from and --to name the same store');
-    const from = opened(config, source);
+    const from = await opened(config, source);
     try {
-      const to = compose({ ...config, store: { kind: 'sqlite', path: target } }).store;
+      const to = (await compose(config, target)).store;
       try {
         const migration = { deps: from.deps, from: from.store, to };
         const { moved, there } = await migrate(migration, progress);

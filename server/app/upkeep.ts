@@ -46,6 +46,8 @@ function workOf(deps: Deps, unit: StoreUnit): Work {
     created: new Map(),
     uploads: new Map(),
     stale: new Set(),
+    provides: { level: undefined },
+    afterwards: [],
   };
 }
 

@@ -39,7 +39,7 @@ export function condition(p: Predicate, scope: Scope, words: Words): Sql {
       );
     case 'or':
       return joined(
-        p.of.map((q) => condition(q, scope, words)),
+        gathered(p.of).map((q) => (Array.isArray(q) ? viaCondition(q, scope, words) : condition(q, scope, words))),
         'OR',
       );
     case 'not':
@@ -54,7 +54,7 @@ export function condition(p: Predicate, scope: Scope, words: Words): Sql {
     case 'owner':
       return ownerCondition(p.of, scope, words);
     case 'via':
-      return viaCondition(p, scope, words);
+      return viaCondition([p], scope, words);
     case 'from':
       return fromCondition(p, scope, words);
     default:
@@ -109,11 +109,36 @@ function ownerCondition(of: Predicate, scope: Scope, words: Words): Sql {
   return sql`EXISTS (SELECT 1 FROM person ${p} WHERE ${p}.id = ${raw(scope.alias)}.owner AND ${p}.entry IS NOT NULL AND ${condition(of, person, words)})`;
 }
 
-function viaCondition(p: Predicate & { readonly op: 'via' }, scope: Scope, words: Words): Sql {
+type Via = Predicate & { readonly op: 'via' };
+
+/**
+ * Alternatives that step along the same parameter, taken together: each resource named is looked up once, however many types it
+ * may be of. An AuditEvent asks this of every type there is (D8).
+ */
+function gathered(alternatives: readonly Predicate[]): readonly (Predicate | [Via, ...Via[]])[] {
+  const steps = new Map<string, [Via, ...Via[]]>();
+  const apart: Predicate[] = [];
+  for (const q of alternatives) {
+    if (q.op !== 'via') {
+      apart.push(q);
+      continue;
+    }
+    const same = steps.get(q.param);
+    if (same === undefined) steps.set(q.param, [q]);
+    else same.push(q);
+  }
+  return [...apart, ...steps.values()];
+}
+
+/** A step along one parameter, to a resource that satisfies one of the hops. */
+function viaCondition([p, ...others]: readonly [Via, ...Via[]], scope: Scope, words: Words): Sql {
   if (scope.kind === 'space') return FALSE;
-  const target = resourceScope(p.hop.type, scope.depth + 1);
-  const [row, t] = [raw(scope.alias), raw(target.alias)];
-  const there = reached(p.hop, target, words);
+  const target = (type: string) => resourceScope(type, scope.depth + 1);
+  const [row, t] = [raw(scope.alias), raw(target(p.hop.type).alias)];
+  const there = joined(
+    [p, ...others].map(({ hop }) => reached(hop, target(hop.type), words)),
+    'OR',
+  );
   if (p.param === '_owner') {
     return sql`EXISTS (SELECT 1 FROM person o CROSS JOIN resource ${t} WHERE o.id = ${row}.owner AND ${t}.self = o.self AND ${there})`;
   }
