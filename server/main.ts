@@ -28,6 +28,7 @@ import { registryFor, type SearchDefinitions } from './fhir/search-parameter.ts'
 import { summariesOf } from './fhir/summary.ts';
 import { closeGracefully, createHttpServer, HTTP_LIMITS } from './http/server.ts';
 import type { ResourceStore } from './ports/store.ts';
+import type { Upkeep } from './ports/upkeep.ts';
 
 const OLDEST_NODE = 24;
 const VERSION = '0.1.0';
@@ -51,26 +52,37 @@ export type Running = {
   readonly stop: () => Promise<void>;
 };
 
+type OpenStore = {
+  readonly store: ResourceStore;
+  /** What an operator does with it, where this kind of store has it. */
+  readonly upkeep?: Upkeep;
+  /** Sentences to show at start. */
+  readonly warnings: readonly string[];
+};
+
 /** The store that the configuration names, and what its operator should know about it. */
-async function openStore(
-  config: Config,
-): Promise<{ readonly store: ResourceStore; readonly warnings: readonly string[] }> {
-  if (config.store.kind === 'sqlite')
-    return {
-      store: openSqliteStore({
-        ...SQLITE_STORE_DEFAULTS,
-        path: config.store.path,
-        clock: systemClock,
-        master: fileMasterKey(masterKeyPath(config.masterKeyFile, config.store.path)),
-      }),
-      warnings: [],
-    };
+async function openStore(config: Config): Promise<OpenStore> {
+  if (config.store.kind === 'sqlite') {
+    const store = openSqliteStore({
+      ...SQLITE_STORE_DEFAULTS,
+      path: config.store.path,
+      clock: systemClock,
+      master: fileMasterKey(masterKeyPath(config.masterKeyFile, config.store.path)),
+    });
+    return { store, upkeep: store, warnings: [] };
+  }
   const store = await openMongoStore({ ...MONGO_STORE_DEFAULTS, url: config.store.url, clock: systemClock });
   return { store, warnings: store.warnings };
 }
 
-/** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
-export async function start(config: Config): Promise<Running> {
+export type Composed = OpenStore & {
+  readonly deps: Deps;
+  /** Compiles the validators of every type before they are asked for. */
+  readonly warm: () => Promise<void>;
+};
+
+/** The application of a configuration, its store open. Throws one sentence when something must not be used. */
+export async function compose(config: Config): Promise<Composed> {
   // INVARIANT: a file of ours, made by `fhir-profiles/build-definitions.ts`.
   const searchDefinitions = JSON.parse(
     readFileSync(new URL('../fhir-profiles/definitions/search-parameters.json', import.meta.url), 'utf8'),
@@ -87,7 +99,8 @@ export async function start(config: Config): Promise<Running> {
   const masterKey = openMasterKey(config.masterKeyFile, config.store.kind === 'sqlite' ? config.store.path : '');
   const definitions = shippedDefinitions();
   const validator = r4Validator(definitions);
-  const { store, warnings } = await openStore(config);
+  const opened = await openStore(config);
+  const { store } = opened;
   const deps: Deps = {
     store,
     verifier: createTokenVerifier({
@@ -115,6 +128,13 @@ export async function start(config: Config): Promise<Running> {
     serverAddress: new URL(config.baseUrl).host,
     limits: { maxBinaryBytes: config.maxBinaryBytes, maxBundleEntries: MAX_BUNDLE_ENTRIES },
   };
+  return { ...opened, deps, warm: () => validator.warm([...DECLARATIONS.keys()]) };
+}
+
+/** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
+export async function start(config: Config): Promise<Running> {
+  const { deps, store, warnings, warm } = await compose(config);
+  const { registry } = deps;
   const capabilities = JSON.stringify(
     capabilityStatement({
       declarations: DECLARATIONS,
@@ -150,7 +170,7 @@ export async function start(config: Config): Promise<Running> {
   }, SWEEP_EVERY_MS);
   sweeping.unref();
   const clockwork = announcementClock(deps, log);
-  void validator.warm([...DECLARATIONS.keys()]);
+  void warm();
   return {
     server,
     deps,

@@ -18,6 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['fhir', 'ports', 'app', 'express', 'node:*'],
   config: ['fhir', 'access', 'adapters', 'ajv', 'node:*'],
   main: ['*'],
+  cli: ['*'],
   mappings: ['fhir', '@medplum/core'],
 };
 const PURE = ['fhir', 'query', 'access', 'audit', 'app', 'mappings'];
@@ -70,6 +71,7 @@ test('the server looks for itself in named files only', () => {
   expect(having(/\bsystemGuard\(/).sort()).toEqual(
     [
       'server/access/decision.ts',
+      'server/app/closure.ts',
       'server/app/facts.ts',
       'server/app/interactions/bundle.ts',
       'server/app/interactions/read.ts',
@@ -85,6 +87,8 @@ test('the server looks for itself in named files only', () => {
       'server/app/types/identity.ts',
       'server/app/types/related-person.ts',
       'server/app/work.ts',
+      'server/cli/check.ts',
+      'server/cli/migrate.ts',
     ].sort(),
   );
 });
