@@ -106,10 +106,13 @@ export async function start(config: Config): Promise<Running> {
     authorizationServer: config.issuers.length === 1 && issuer !== undefined ? { issuer: issuer.issuer } : {},
     dispatch: createDispatch(deps),
     metadata: () => ({ json: capabilities, etag }),
+    definitions,
     log,
     ids: randomIds,
     clock: systemClock,
   });
+  // What was on its way in when the process before this one ended belongs to nobody.
+  await store.sweep(Date.now());
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(config.port, config.host, resolve);

@@ -139,6 +139,7 @@ export async function listen(): Promise<InProcess> {
       return dispatch(request);
     },
     metadata: () => ({ json: '{}', etag: '""' }),
+    definitions,
     log: { write: (line) => void lines.push(JSON.stringify(line)) },
     ids: { next: () => serving?.requestId() ?? '' },
     clock: { now: () => serving?.now() ?? 0 },

@@ -121,8 +121,7 @@ export function stepsOfXml(text: string, limits: XmlLimits = XML_LIMITS): XmlSte
   });
   parser.on('attribute', () => {
     attributes += 1;
-    if (attributes > limits.attributes)
-      refuse(`an element has more than ${limits.attributes} attributes`, parser.line);
+    if (attributes > limits.attributes) refuse(`an element has more than ${limits.attributes} attributes`, parser.line);
   });
   parser.on('opentag', (tag) => {
     const parent = open.at(-1);

@@ -4,13 +4,7 @@
  * What XML alone can get wrong is refused here, at its place: namespaces, order, elements that R4 does not have, attributes, stray text. What the
  * values mean is judged by the validator, as for JSON.
  */
-import {
-  type Definitions,
-  isPrimitive,
-  type Member,
-  membersOf,
-  type StructureDefinition,
-} from '../definitions.ts';
+import { type Definitions, isPrimitive, type Member, membersOf, type StructureDefinition } from '../definitions.ts';
 import { keepWritten, writeNumber } from '../json-text.ts';
 import { fail, ok, type Result } from '../result.ts';
 import type { Json, JsonObject } from '../types.ts';
