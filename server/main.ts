@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { createCursorSeal } from './adapters/cursor-seal.ts';
+import { inflate } from './adapters/inflate.ts';
 import { createJsonLog, silentLog, toStderr } from './adapters/log.ts';
 import { deriveKey, openMasterKey } from './adapters/master-key.ts';
 import { unsafeSettings } from './adapters/self-check.ts';
@@ -73,6 +74,7 @@ export async function start(config: Config): Promise<Running> {
     clock,
     ids: randomIds,
     cursors: createCursorSeal(deriveKey(masterKey, 'cursor')),
+    inflate,
     registry,
     declarations: DECLARATIONS,
     accessTypes: ACCESS_TYPES,

@@ -8,6 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { Agent, request as httpRequest, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inflate } from '../../server/adapters/inflate.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from '../../server/adapters/store-sqlite/store.ts';
 import { readIssuers } from '../../server/adapters/token-jwt/issuer.ts';
 import { createTokenVerifier } from '../../server/adapters/token-jwt/verify.ts';
@@ -84,6 +85,7 @@ export const depsFor = ({ store, policy, now, nextId }: Omit<Serving, 'requestId
   clock: { now },
   ids: { next: nextId },
   cursors: readableCursors,
+  inflate,
   registry,
   declarations: DECLARATIONS,
   accessTypes: ACCESS_TYPES,

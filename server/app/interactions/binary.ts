@@ -48,7 +48,7 @@ export async function readBinary(work: Work, request: FhirRequest, key: Key): Pr
       stream: () => wrapped(shellOf(work, resource, form), chunks(first)),
     });
   }
-  const contentType = asText(resource['contentType']) ?? 'application/octet-stream';
+  const contentType = inertType(asText(resource['contentType']));
   // Of GET alone (RFC 9110 14.2).
   const range =
     request.method === 'GET' && ifRangeHolds(request.headers['if-range'], etag)
@@ -69,6 +69,14 @@ export async function readBinary(work: Work, request: FhirRequest, key: Key): Pr
     stream: () => chunks(first),
   });
 }
+
+/** Types that a browser runs. Professionals may have reasons to feed them; they leave as bytes without a meaning (security.md D-01). */
+const RUN_BY_BROWSERS =
+  /^\s*(?:text\/(?:html|javascript|ecmascript|x-component|xsl)|image\/svg|application\/(?:xhtml|javascript|x-javascript|ecmascript|xslt|x-shockwave-flash|vnd\.wap\.xhtml|java-archive)|multipart\/|message\/)/i;
+
+/** The type that raw content is served as; its own stands in the resource. The edge adds what keeps any of it from running. */
+const inertType = (declared: string | undefined): string =>
+  declared === undefined || RUN_BY_BROWSERS.test(declared) ? 'application/octet-stream' : declared;
 
 /** The content of a version never changes, byte for byte: a strong validator, which `If-Range` needs (RFC 9110 8.8.3). */
 const strongEtagOf = (version: Version): string => `"${version.versionId}"`;
