@@ -144,10 +144,10 @@ function readHeldResource(r: Reading, element: XmlElement, at: At): Result<JsonO
 }
 
 const readValue = (r: Reading, element: XmlElement, type: string, at: At): Result<Json> =>
-  type === 'Resource'
-    ? readHeldResource(r, element, at)
-    : type === 'xhtml'
-      ? xhtmlText(element, r.source, at)
+  type === 'xhtml'
+    ? xhtmlText(element, r.source, at)
+    : r.definitions.structure(type)?.kind === 'resource'
+      ? readHeldResource(r, element, at)
       : readObject(r, element, type, at);
 
 type Slot = { readonly name: string; readonly member: Member; readonly place: number };

@@ -80,7 +80,7 @@ function writeValue(w: Writing, place: Place, held: Held, member: Member): void 
   if (member.type === 'xhtml') {
     line(w, place.depth);
     w.parts.push(xhtmlElement(String(value)));
-  } else if (member.type === 'Resource') writeHeldResource(w, place, value);
+  } else if (structureOf(w, member.type).kind === 'resource') writeHeldResource(w, place, value);
   else writeObject(w, place, value, member.type);
 }
 
