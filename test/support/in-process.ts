@@ -31,7 +31,7 @@ import { createMint, type Mint } from './world.ts';
 /** The base of every server of this process: links and bodies are then the same in all of them. */
 export const BASE = 'http://127.0.0.1:8103/fhir';
 
-const definitions = shippedDefinitions();
+export const definitions = shippedDefinitions();
 const searchDefinitions = JSON.parse(
   readFileSync(new URL('../../fhir-profiles/definitions/search-parameters.json', import.meta.url), 'utf8'),
 ) as SearchDefinitions;

@@ -32,6 +32,8 @@ export type TestServer = {
   /** Everything written to stderr since the first start. */
   readonly stderr: () => string;
   readonly stdout: () => string;
+  /** The process's id while it runs. */
+  readonly pid: () => number | undefined;
   /** Sets the server's clock; only when started with one. */
   readonly setClock: (instant: number) => Promise<void>;
   /** SIGTERM, then the exit code (null when a signal ended it). */
@@ -137,6 +139,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     folder,
     stderr: () => errors,
     stdout: () => output,
+    pid: () => child?.pid,
     setClock,
     stop: () => end('SIGTERM'),
     kill: async () => {
