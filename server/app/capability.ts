@@ -71,8 +71,8 @@ export function capabilityStatement(options: CapabilityOptions): object {
     software: { name: 'Carnet', version: options.version },
     implementation: { description: 'Carnet', url: baseUrl },
     fhirVersion: '4.0.1',
-    format: ['application/fhir+json', 'json'],
-    patchFormat: ['application/json-patch+json', 'application/fhir+json'],
+    format: ['application/fhir+json', 'application/fhir+xml', 'json', 'xml'],
+    patchFormat: ['application/json-patch+json', 'application/fhir+json', 'application/fhir+xml'],
     rest: [
       {
         mode: 'server',

@@ -211,6 +211,12 @@ async function performRehearsal(
   });
 }
 
+/** What the holder's side uploads can only become a deposit (W2): more than one has is refused while it arrives. */
+const largestContent = (deps: Deps, { kind }: Claims): number =>
+  kind === 'patient' || kind === 'representative'
+    ? Math.min(deps.limits.maxBinaryBytes, deps.policy.depositMaxBytes)
+    : deps.limits.maxBinaryBytes;
+
 /** Bytes are stored aside before the unit begins, and dropped unless it takes them. */
 async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, now: Instant): Promise<Result<Answer>> {
   if (request.body.kind !== 'bytes' || request.method !== 'POST' || request.path.join('/') !== 'Binary') {
@@ -220,12 +226,12 @@ async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, n
       : known;
   }
   const { source } = request.body;
+  const most = largestContent(deps, claims);
   let upload: { readonly id: string };
   try {
-    upload = await deps.store.stage(source, deps.limits.maxBinaryBytes);
+    upload = await deps.store.stage(source, most);
   } catch (error) {
-    if (error instanceof UploadTooLarge)
-      return fail({ code: 'too-large', text: `content has at most ${deps.limits.maxBinaryBytes} bytes` });
+    if (error instanceof UploadTooLarge) return fail({ code: 'too-large', text: `content has at most ${most} bytes` });
     throw error;
   }
   const contentType = await request.body.contentType;
