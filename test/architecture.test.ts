@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** layer → what it may import. Anything not listed is forbidden. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  fhir: ['@medplum/core', '@medplum/fhirtypes'],
+  fhir: ['@medplum/core', '@medplum/fhirtypes', 'saxes'],
   query: ['fhir'],
   access: ['fhir', 'query'],
   audit: ['fhir', 'access'],

@@ -57,6 +57,8 @@ export const SYSTEM = {
   profession: nos('TRE_G15-ProfessionSante', 'TRE-G15-ProfessionSante'),
   /** Sector of a structure: `SA33` is a pharmacy. */
   sector: nos('TRE_R02-SecteurActivite', 'TRE-R02-SecteurActivite'),
+  /** Setting of a practice. */
+  practiceSetting: nos('TRE_A01-CadreExercice', 'TRE-A01-CadreExercice'),
   municipality: nos('TRE_R13-Commune', 'TRE-R13-Commune'),
 
   insNir: 'urn:oid:1.2.250.1.213.1.4.8',
