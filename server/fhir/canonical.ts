@@ -155,3 +155,25 @@ export const SIMPLIFIED_PROFILES: readonly string[] = [
 
 /** What the server claims of a SubmissionSet that it makes itself. */
 export const SUBMISSION_SET_PROFILE = mhd('StructureDefinition/IHE.MHD.Minimal.SubmissionSet');
+
+/** `List.meta.profile` of SubmissionSets and Folders. */
+export const LIST_PROFILES: readonly string[] = [
+  SUBMISSION_SET_PROFILE,
+  mhd('StructureDefinition/IHE.MHD.UnContained.Comprehensive.SubmissionSet'),
+  mhd('StructureDefinition/IHE.MHD.Comprehensive.SubmissionSet'),
+  pdsm('pdsm-submissionset-comprehensive'),
+  mhd('StructureDefinition/IHE.MHD.Minimal.Folder'),
+  mhd('StructureDefinition/IHE.MHD.Comprehensive.Folder'),
+  pdsm('pdsm-folder-comprehensive'),
+];
+
+/** The actors of MHD and PDSm that this server is. */
+export const MHD_ACTORS: readonly string[] = [
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.UnContained'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.Comprehensive'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.Simplified'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.Generate'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentResponder'),
+  'https://interop.esante.gouv.fr/ig/fhir/pdsm/CapabilityStatement/PDSm-GestionnaireDePartageDeDocuments',
+];
