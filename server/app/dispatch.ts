@@ -15,6 +15,7 @@ import type { Deps } from './deps.ts';
 import { resolveCaller } from './facts.ts';
 import { createBinary } from './interactions/binary.ts';
 import { type Batch, readBatch, runBatch, runTransaction, type Transaction } from './interactions/bundle.ts';
+import { generated, isGeneration, publicationOf } from './interactions/generate-metadata.ts';
 import { isPublication, publish, stageInline } from './interactions/simplified-publish.ts';
 import { recordDone, recordRefusal } from './record.ts';
 import type { FhirRequest, FhirResponse } from './request.ts';
@@ -93,6 +94,7 @@ async function perform(deps: Deps, request: FhirRequest, claims: Claims, now: In
   const interaction = route(deps, request);
   if (!interaction.ok) return interaction;
   const performing = { now, interaction: interaction.value };
+  if (isGeneration(request)) return performGeneration(deps, request, claims, performing);
   if (isPublication(request)) return performPublication(deps, request, claims, performing);
   const { rehearse } = interaction.value;
   return rehearse === undefined
@@ -270,6 +272,19 @@ async function performPublication(
   } finally {
     if (!taken) for (const { upload } of staged.value) await deps.store.discard(upload);
   }
+}
+
+/** ITI-106: a publication whose DocumentReference is read out of the document. */
+async function performGeneration(
+  deps: Deps,
+  request: FhirRequest,
+  claims: Claims,
+  performing: Performing,
+): Promise<Result<Answer>> {
+  const publication = publicationOf(request);
+  if (!publication.ok) return publication;
+  const result = await performPublication(deps, publication.value, claims, performing);
+  return result.ok ? ok(generated(result.value)) : result;
 }
 
 async function performTransaction(
