@@ -12,6 +12,9 @@ import { fileClock, randomIds, systemClock } from './adapters/system.ts';
 import { fetchKeySet } from './adapters/token-jwt/jwks-source.ts';
 import { createTokenVerifier } from './adapters/token-jwt/verify.ts';
 import { shippedDefinitions } from './adapters/validator/definitions.ts';
+import { shippedConformance } from './adapters/validator/profile/own.ts';
+import { type FhirPackage, readPackages } from './adapters/validator/profile/packages.ts';
+import { profileValidator } from './adapters/validator/profile/profiles.ts';
 import { r4Validator } from './adapters/validator/validator.ts';
 import { capabilityStatement } from './app/capability.ts';
 import type { Deps } from './app/deps.ts';
@@ -23,10 +26,9 @@ import { type Config, ConfigError, loadConfig } from './config.ts';
 import { registryFor, type SearchDefinitions } from './fhir/search-parameter.ts';
 import { summariesOf } from './fhir/summary.ts';
 import { closeGracefully, createHttpServer, HTTP_LIMITS } from './http/server.ts';
+import { RELEASE } from './release.ts';
 
 const OLDEST_NODE = 24;
-const VERSION = '0.1.0';
-const RELEASED = '2026-11-22';
 const MAX_BUNDLE_ENTRIES = 1000;
 /** How often uploads that nobody took are dropped, and how old they are then (contract.md: within the hour). */
 const SWEEP_EVERY_MS = 10 * 60_000;
@@ -59,6 +61,12 @@ export async function start(config: Config): Promise<Running> {
   const masterKey = openMasterKey(config.masterKeyFile, config.store.path);
   const definitions = shippedDefinitions();
   const validator = r4Validator(definitions);
+  const packages = await loadPackages(config.packages);
+  const profiles = profileValidator({
+    definitions,
+    own: shippedConformance(),
+    packages: packages.flatMap(({ resources }) => resources),
+  });
   const store = openSqliteStore({ ...SQLITE_STORE_DEFAULTS, path: config.store.path, clock: systemClock });
   const deps: Deps = {
     store,
@@ -70,6 +78,7 @@ export async function start(config: Config): Promise<Running> {
       monotonic: () => performance.now(),
     }),
     validator,
+    profiles,
     clock,
     ids: randomIds,
     cursors: createCursorSeal(deriveKey(masterKey, 'cursor')),
@@ -90,8 +99,9 @@ export async function start(config: Config): Promise<Running> {
       declarations: DECLARATIONS,
       registry,
       baseUrl: config.baseUrl,
-      version: VERSION,
-      date: RELEASED,
+      ...RELEASE,
+      packages,
+      packageProfiles: profiles.ofPackages,
     }),
   );
   const etag = `W/"${createHash('sha256').update(capabilities).digest('base64url').slice(0, 22)}"`;
@@ -127,6 +137,16 @@ export async function start(config: Config): Promise<Running> {
       log.flush();
     },
   };
+}
+
+/** The host's packages; one that cannot be read stops the start. */
+async function loadPackages(folder: string | undefined): Promise<readonly FhirPackage[]> {
+  if (folder === undefined) return [];
+  try {
+    return await readPackages(folder);
+  } catch (error) {
+    throw new ConfigError(`CARNET_PACKAGES: ${error instanceof Error ? error.message : 'cannot be read'}`);
+  }
 }
 
 /** Whether this file was started, rather than imported. */

@@ -9,7 +9,7 @@ import type { CursorSeal } from '../ports/cursor-seal.ts';
 import type { ResourceStore } from '../ports/store.ts';
 import type { Clock, IdSource } from '../ports/system.ts';
 import type { TokenVerifier } from '../ports/token-verifier.ts';
-import type { ResourceValidator } from '../ports/validator.ts';
+import type { ProfileValidator, ResourceValidator } from '../ports/validator.ts';
 import type { TypeDeclaration } from './declaration.ts';
 import type { DirectoryMemory } from './facts.ts';
 
@@ -17,6 +17,7 @@ export type Deps = {
   readonly store: ResourceStore;
   readonly verifier: TokenVerifier;
   readonly validator: ResourceValidator;
+  readonly profiles: ProfileValidator;
   readonly clock: Clock;
   readonly ids: IdSource;
   readonly cursors: CursorSeal;

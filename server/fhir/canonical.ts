@@ -30,6 +30,9 @@ export const SYSTEM = {
   resourceTypes: 'http://hl7.org/fhir/resource-types',
   dicom: 'http://dicom.nema.org/resources/ontology/DCM',
   loinc: 'http://loinc.org',
+  communicationCategory: hl7('communication-category'),
+  /** MHD: what a List is. */
+  listTypes: 'https://profiles.ihe.net/ITI/MHD/CodeSystem/MHDlistTypes',
   balpEntityType: balp('CodeSystem/BasicAuditEntityType'),
 
   /** Visibility labels: `MASQUE_PS`, `INVISIBLE_PATIENT`, `INVISIBLE_REPRESENTANTS_LEGAUX`. Other spellings are not accepted. */
