@@ -4,9 +4,11 @@ import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { createCursorSeal } from './adapters/cursor-seal.ts';
-import { createJsonLog, silentLog, toStderr } from './adapters/log.ts';
-import { deriveKey, openMasterKey } from './adapters/master-key.ts';
+import { shippedDocumentClasses } from './adapters/document-classes.ts';
+import { createJsonLog, type JsonLog, silentLog, toStderr } from './adapters/log.ts';
+import { deriveKey, masterKeyPath, openMasterKey } from './adapters/master-key.ts';
 import { unsafeSettings } from './adapters/self-check.ts';
+import { MONGO_STORE_DEFAULTS, openMongoStore } from './adapters/store-mongo/store.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from './adapters/store-sqlite/store.ts';
 import { fileClock, randomIds, systemClock } from './adapters/system.ts';
 import { fetchKeySet } from './adapters/token-jwt/jwks-source.ts';
@@ -16,16 +18,19 @@ import { shippedConformance } from './adapters/validator/profile/own.ts';
 import { type FhirPackage, readPackages } from './adapters/validator/profile/packages.ts';
 import { profileValidator } from './adapters/validator/profile/profiles.ts';
 import { r4Validator } from './adapters/validator/validator.ts';
+import { fileMasterKey } from './adapters/vault/file-master-key.ts';
 import { capabilityStatement } from './app/capability.ts';
 import type { Deps } from './app/deps.ts';
 import { createDispatch } from './app/dispatch.ts';
 import { directoryMemory } from './app/facts.ts';
+import { announce } from './app/notices/announcement.ts';
 import { OPERATION_NAMES } from './app/route.ts';
 import { ACCESS_TYPES, DECLARATIONS } from './app/types/index.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { registryFor, type SearchDefinitions } from './fhir/search-parameter.ts';
 import { summariesOf } from './fhir/summary.ts';
 import { closeGracefully, createHttpServer, HTTP_LIMITS } from './http/server.ts';
+import type { ResourceStore } from './ports/store.ts';
 import { RELEASE } from './release.ts';
 
 const OLDEST_NODE = 24;
@@ -33,15 +38,38 @@ const MAX_BUNDLE_ENTRIES = 1000;
 /** How often uploads that nobody took are dropped, and how old they are then (contract.md: within the hour). */
 const SWEEP_EVERY_MS = 10 * 60_000;
 const UPLOAD_LIFE_MS = 3_600_000;
+/** How often the announcement clock (W7) looks for what is due. */
+const CLOCK_EVERY_MS = 2_000;
+const WHOLE_EVERY_ROUNDS = 300;
 /** How long requests under way may take to finish at a stop. */
 const GRACE_MS = 10_000;
 
 export type Running = {
   readonly server: Server;
   readonly deps: Deps;
+  /** Sentences to show at start: what the store found that could be better. */
+  readonly warnings: readonly string[];
   /** Stops accepting, lets what is under way finish, closes the store. */
   readonly stop: () => Promise<void>;
 };
+
+/** The store that the configuration names, and what its operator should know about it. */
+async function openStore(
+  config: Config,
+): Promise<{ readonly store: ResourceStore; readonly warnings: readonly string[] }> {
+  if (config.store.kind === 'sqlite')
+    return {
+      store: openSqliteStore({
+        ...SQLITE_STORE_DEFAULTS,
+        path: config.store.path,
+        clock: systemClock,
+        master: fileMasterKey(masterKeyPath(config.masterKeyFile, config.store.path)),
+      }),
+      warnings: [],
+    };
+  const store = await openMongoStore({ ...MONGO_STORE_DEFAULTS, url: config.store.url, clock: systemClock });
+  return { store, warnings: store.warnings };
+}
 
 /** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
 export async function start(config: Config): Promise<Running> {
@@ -58,7 +86,7 @@ export async function start(config: Config): Promise<Running> {
   if (unsafe !== undefined) throw new ConfigError(unsafe);
 
   const clock = config.clock.kind === 'file' ? fileClock(config.clock.path) : systemClock;
-  const masterKey = openMasterKey(config.masterKeyFile, config.store.path);
+  const masterKey = openMasterKey(config.masterKeyFile, config.store.kind === 'sqlite' ? config.store.path : '');
   const definitions = shippedDefinitions();
   const validator = r4Validator(definitions);
   const packages = await loadPackages(config.packages);
@@ -67,7 +95,7 @@ export async function start(config: Config): Promise<Running> {
     own: shippedConformance(),
     packages: packages.flatMap(({ resources }) => resources),
   });
-  const store = openSqliteStore({ ...SQLITE_STORE_DEFAULTS, path: config.store.path, clock: systemClock });
+  const { store, warnings } = await openStore(config);
   const deps: Deps = {
     store,
     verifier: createTokenVerifier({
@@ -88,6 +116,8 @@ export async function start(config: Config): Promise<Running> {
     policy: config.policy,
     directory: directoryMemory(),
     auditEntries: new Map(),
+    toldSessions: new Map(),
+    documentClasses: shippedDocumentClasses(),
     summaries: summariesOf(definitions),
     definitions,
     baseUrl: config.baseUrl,
@@ -124,15 +154,21 @@ export async function start(config: Config): Promise<Running> {
     server.once('error', reject);
     server.listen(config.port, config.host, resolve);
   });
-  const sweeping = setInterval(() => void store.sweep(Date.now() - UPLOAD_LIFE_MS), SWEEP_EVERY_MS);
+  const sweeping = setInterval(() => {
+    // What a store that cannot be reached keeps, the next sweep drops.
+    void store.sweep(Date.now() - UPLOAD_LIFE_MS).catch(() => undefined);
+  }, SWEEP_EVERY_MS);
   sweeping.unref();
+  const clockwork = announcementClock(deps, log);
   void validator.warm([...DECLARATIONS.keys()]);
   return {
     server,
     deps,
+    warnings,
     stop: async () => {
       clearInterval(sweeping);
       await closeGracefully(server, GRACE_MS);
+      await clockwork.stop();
       await store.close();
       log.flush();
     },
@@ -149,6 +185,42 @@ async function loadPackages(folder: string | undefined): Promise<readonly FhirPa
   }
 }
 
+/** W7: runs the announcement clock until stopped, one round at a time. A round that fails is logged and taken up by the next one. */
+function announcementClock(deps: Deps, log: JsonLog): { readonly stop: () => Promise<void> } {
+  let caughtUpAt: number | undefined;
+  let rounds = 0;
+  let round: Promise<void> = Promise.resolve();
+  const run = async (): Promise<void> => {
+    const began = deps.clock.now();
+    // What was hidden late had its day before: once in a while everything pending is looked at.
+    const whole = rounds % WHOLE_EVERY_ROUNDS === 0;
+    try {
+      await announce(deps, whole ? undefined : caughtUpAt);
+      caughtUpAt = began;
+      rounds += 1;
+    } catch (error) {
+      log.write({ time: Date.now(), event: 'clock-failed', error: error instanceof Error ? error.message : '' });
+    }
+  };
+  let isRunning = false;
+  const tick = (): void => {
+    if (isRunning) return;
+    isRunning = true;
+    round = run().finally(() => {
+      isRunning = false;
+    });
+  };
+  const timer = setInterval(tick, CLOCK_EVERY_MS);
+  timer.unref();
+  tick();
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      await round;
+    },
+  };
+}
+
 /** Whether this file was started, rather than imported. */
 const isMain = process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href;
 
@@ -161,6 +233,7 @@ if (isMain) {
     const config = loadConfig();
     for (const warning of config.warnings) process.stderr.write(`carnet: warning: ${warning}\n`);
     const running = await start(config);
+    for (const warning of running.warnings) process.stderr.write(`carnet: warning: ${warning}\n`);
     process.stderr.write(`carnet: listening at ${config.baseUrl}\n`);
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.once(signal, () => void running.stop().then(() => process.exit(0)));

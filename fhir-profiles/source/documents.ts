@@ -21,7 +21,6 @@ import {
   vocabulary,
 } from './draft.ts';
 
-const MHD_LIST_TYPES = 'https://profiles.ihe.net/ITI/MHD/CodeSystem/MHDlistTypes';
 const pdsm = (name: string) => `https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/${name}`;
 const mhd = (name: string) => `https://profiles.ihe.net/ITI/MHD/StructureDefinition/${name}`;
 
@@ -86,7 +85,7 @@ const list = (id: string, code: string, title: string, description: string, foll
       { uri: mhd(follows[1]), name: follows[1], how: 'Same code and mode.' },
     ],
     elements: [
-      el('List.code', { ...SOME, patternCodeableConcept: coded(MHD_LIST_TYPES, code) }),
+      el('List.code', { ...SOME, patternCodeableConcept: coded(SYSTEM.listType, code) }),
       el('List.subject', { ...SOME, ...to('Patient') }),
       el('List.entry.deleted', NONE),
       el('List.entry.item', to('DocumentReference', 'List')),

@@ -1,4 +1,6 @@
 /** Messages, notices and appointments. */
+import { NOTICE_CODES } from '../../server/app/notices/notice.ts';
+import { SYSTEM } from '../../server/fhir/canonical.ts';
 import {
   AT_MOST_ONE,
   type Conformance,
@@ -8,14 +10,24 @@ import {
   extensionSlice,
   ONE,
   profile,
+  required,
   rule,
   SOME,
   slicedBy,
   to,
+  valueSetUrl,
+  vocabulary,
 } from './draft.ts';
 import { labelElements } from './identity.ts';
 
-const NOTIFICATION = coded('http://terminology.hl7.org/CodeSystem/communication-category', 'notification');
+const NOTIFICATION = coded(SYSTEM.communicationCategory, 'notification');
+
+const words = vocabulary(
+  'notice',
+  'Notices',
+  'What a notice is about: the event codes of the national app, and one of ours. The text is what the notice says (docs/notices.md).',
+  Object.entries(NOTICE_CODES).map(([code, { en, fr }]) => ({ code, en, fr })),
+);
 
 const threadClosed = extension({
   id: 'thread-closed',
@@ -58,8 +70,9 @@ const notice = profile({
     },
   ],
   elements: [
-    el('Communication.category', { ...slicedBy('pattern', '$this'), min: 1 }),
+    el('Communication.category', { ...slicedBy('pattern', '$this'), min: 2 }),
     el('Communication.category:notification', { ...ONE, patternCodeableConcept: NOTIFICATION }),
+    el('Communication.category:event', { ...ONE, ...required(valueSetUrl('notice')) }),
     el('Communication.subject', { ...SOME, ...to('Patient') }),
     el('Communication.recipient', { ...ONE, ...to('Patient', 'Practitioner', 'RelatedPerson') }),
   ],
@@ -88,4 +101,4 @@ const appointment = profile({
   elements: [...labelElements('Appointment')],
 });
 
-export const exchange: readonly Conformance[] = [threadClosed, message, notice, appointment];
+export const exchange: readonly Conformance[] = [...words, threadClosed, message, notice, appointment];

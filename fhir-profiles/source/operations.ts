@@ -2,7 +2,7 @@
 import { LABELLED_TYPES } from '../../server/app/interactions/label-operations.ts';
 import { EXPLAINED_TYPES } from '../../server/app/interactions/who-can-see.ts';
 import { DECLARATIONS } from '../../server/app/types/index.ts';
-import { type Conformance, type OperationParameter, operation } from './draft.ts';
+import { type Conformance, codeSystemUrl, type OperationParameter, operation } from './draft.ts';
 
 const HL7 = 'http://hl7.org/fhir/OperationDefinition';
 const ON_AN_ITEM = { type: false, instance: true } as const;
@@ -127,6 +127,28 @@ const explanations = [
       { name: 'view', use: 'in', type: 'code', about: '`fhir` (the default) or `page`.' },
       { name: '_count', use: 'in', type: 'integer', about: 'Accesses on a page.' },
       answered,
+    ],
+  }),
+  operation({
+    id: 'notification-preferences',
+    title: 'Which notices a person wants',
+    description:
+      'Reads and sets which notices the holder receives (O2; docs/notices.md). Accesses, emergencies and the invitation of the announcement clock are always told.',
+    affectsState: true,
+    on: ['Patient'],
+    level: ON_AN_ITEM,
+    parameters: [
+      {
+        name: 'preference',
+        use: 'in',
+        max: '*',
+        about: 'One notice that is wanted or not.',
+        part: [
+          { name: 'code', min: 1, type: 'code', about: `A code of ${codeSystemUrl('notice')}.` },
+          { name: 'notify', min: 1, type: 'boolean', about: 'Whether the person wants to be told.' },
+        ],
+      },
+      { ...answered, about: 'Every notice, with whether it is wanted and whether that can be changed.' },
     ],
   }),
   operation({

@@ -44,9 +44,7 @@ const CHOICES: Readonly<Record<string, Choice>> = {
     all: LISTS.map(([, profile]) => profile),
     // A list of another code is a list of R4.
     of: (list) =>
-      LISTS.find(([code]) =>
-        codingsOf(list['code']).some((c) => c.system === SYSTEM.listTypes && c.code === code),
-      )?.[1],
+      LISTS.find(([code]) => codingsOf(list['code']).some((c) => c.system === SYSTEM.listType && c.code === code))?.[1],
   },
   Consent: {
     all: Object.keys(CONSENT_KINDS).map((kind) => ours(`consent-${kind}`)),

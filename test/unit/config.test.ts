@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { deriveKey, openMasterKey, readMasterKey } from '../../server/adapters/master-key.ts';
 import { fileClock, parseInstant, randomIds } from '../../server/adapters/system.ts';
-import { ConfigError, loadConfig, readConfig } from '../../server/config.ts';
+import { CHOICES, ConfigError, loadConfig, readConfig } from '../../server/config.ts';
 import { createIssuer } from '../support/tokens.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'carnet-config-'));
@@ -62,6 +62,16 @@ describe('the defaults', () => {
     expect(readConfig({ CARNET_PORT: '9000' }).baseUrl).toBe('http://127.0.0.1:9000/fhir'));
 
   test('the process has a configuration of its own', () => expect(loadConfig().port).toBeGreaterThan(0));
+});
+
+test('a mongodb is read as its url', () => {
+  const url = 'mongodb://carnet:secret@a.example,b.example/carnet?tls=true';
+  const config = readConfig({ CARNET_STORE: url, CARNET_MASTER_KEY_FILE: file(key) });
+  expect(config.store).toEqual({ kind: 'mongodb', url });
+});
+
+test('a password in a url is in no message', () => {
+  expect(() => readConfig({ CARNET_STORE: 'mongodb://carnet:secret@' })).toThrow(/^(?!.*secret)/);
 });
 
 test('every setting is read', () => {
@@ -134,8 +144,14 @@ describe('a bad value stops the start with a sentence that names it', () => {
     ['base url that is none', { CARNET_BASE_URL: 'https://[/fhir' }, 'CARNET_BASE_URL'],
     [
       'another store',
-      { CARNET_STORE: 'mongodb://localhost' },
-      'CARNET_STORE is `mongodb://localhost`, which is not a store that this server has',
+      { CARNET_STORE: 'postgres://localhost' },
+      'CARNET_STORE holds a value, which is not a store that this server has',
+    ],
+    ['a mongodb without hosts', { CARNET_STORE: 'mongodb:///carnet' }, 'CARNET_STORE'],
+    [
+      'a mongodb whose key no other server has',
+      { CARNET_STORE: 'mongodb://a.example/carnet' },
+      'CARNET_MASTER_KEY_FILE',
     ],
     ['a store without a file', { CARNET_STORE: 'sqlite:' }, 'CARNET_STORE'],
     ['body bytes with a unit', { CARNET_MAX_BODY_BYTES: '10MB' }, 'CARNET_MAX_BODY_BYTES'],
@@ -255,6 +271,8 @@ describe('the policy', () => {
     expect({ ...policy, matrix: undefined }).toEqual({
       emergencyOverridesBlock: false,
       payerDataToProfessionals: false,
+      emergencyMaskedUnlessDenied: false,
+      accessSessionMinutes: 60,
       depositMaxBytes: 5_000_000,
       clockToleranceSeconds: 0,
       matrix: undefined,
@@ -295,6 +313,9 @@ describe('the policy', () => {
     expect(shipped.about.status).toContain('seed');
     expect(shipped.about.default).toContain('deny');
     expect(shipped.about.sources.length).toBeGreaterThan(0);
+    // every line is documented, and nothing else is
+    expect(Object.keys(shipped.about.choices)).toEqual([...CHOICES]);
+    expect(Object.keys(shipped).filter((key) => key !== 'about')).toEqual([...CHOICES]);
     expect(fault({ CARNET_POLICY: file(shipped) })).toBe('accepted');
   });
 
