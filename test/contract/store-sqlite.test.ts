@@ -1,8 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openDatabase } from '../../server/adapters/store-sqlite/database.ts';
 import {
   openSqliteStore,
   SQLITE_STORE_DEFAULTS,
@@ -79,11 +80,19 @@ describe('the sqlite file', () => {
     expect(() => open({ path: memory })).toThrow('plain file path');
   });
 
-  test('syncs each commit, and its folder is made for it', async () => {
+  test('keeps a write-ahead log, and its folder is made for it', async () => {
     await open().close();
     const db = new DatabaseSync(path);
     expect(db.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });
     db.close();
+  });
+
+  test('is synced in full at each commit by every connection, and closed to other accounts', () => {
+    const db = openDatabase(path);
+    expect(db.raw.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 });
+    db.statement("INSERT INTO meta (key, value) VALUES ('test', '1')").run();
+    for (const file of [path, `${path}-wal`]) expect(statSync(file).mode & 0o077, file).toBe(0);
+    db.raw.close();
   });
 
   test('of a newer version is refused', async () => {

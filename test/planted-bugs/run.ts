@@ -23,7 +23,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CATALOGUE } from './catalogue/index.ts';
-import { areaOf, MUST_ALL_BE_CAUGHT, type PlantedBug, planted, selectorOf } from './planted-bug.ts';
+import { areaOf, editsOf, MUST_ALL_BE_CAUGHT, type PlantedBug, planted, selectorOf } from './planted-bug.ts';
 import { type Outcome, page, type Result } from './report.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -141,7 +141,16 @@ async function typeFault(folder: string): Promise<string | undefined> {
   return ended.code === 0 ? undefined : ended.output.trim().split('\n')[0];
 }
 
-const sound = (file: string): string => readFileSync(join(root, file), 'utf8');
+/** The files that faults are planted in, as they are when the run begins: the tree may go on changing meanwhile. */
+const SOUND: ReadonlyMap<string, string> = new Map(
+  CATALOGUE.flatMap(editsOf).map(({ file }) => [file, readFileSync(join(root, file), 'utf8')]),
+);
+
+const sound = (file: string): string => {
+  const text = SOUND.get(file);
+  if (text === undefined) throw new Error(`no fault is planted in ${file}`);
+  return text;
+};
 
 /** Writes files of a copy, lets something be done with them, and puts back what was there. */
 async function withFiles<T>(folder: string, files: ReadonlyMap<string, string>, work: () => Promise<T>): Promise<T> {

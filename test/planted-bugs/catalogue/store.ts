@@ -15,7 +15,7 @@ export const STORE: readonly PlantedBug[] = [
     find: "db.exec('PRAGMA synchronous = FULL');",
     replace: "db.exec('PRAGMA synchronous = NORMAL');",
     also: [{ file: `${SQLITE}/database.ts`, find: "synchronous: '2'", replace: "synchronous: '1'" }],
-    caughtBy: [`${CONTRACT}#syncs each commit`, CRASH],
+    caughtBy: [`${CONTRACT}#is synced`, CRASH],
   },
   {
     id: 'store/acknowledged-before-the-sync',
@@ -128,14 +128,6 @@ export const STORE: readonly PlantedBug[] = [
     caughtBy: [`${CONTRACT}#staged ones`],
   },
   {
-    id: 'store/unfinished-upload-attached',
-    fault: 'An upload that was cut off in the middle passes for a whole one.',
-    file: `${SQLITE}/content.ts`,
-    find: "'SELECT id FROM blob WHERE upload = ? AND sha1 IS NOT NULL'",
-    replace: "'SELECT id FROM blob WHERE upload = ?'",
-    caughtBy: [CONTRACT],
-  },
-  {
     id: 'store/chunk-without-guard',
     fault: 'A chunk is given out without asking who wants it.',
     file: `${SQLITE}/content.ts`,
@@ -229,6 +221,6 @@ export const STORE: readonly PlantedBug[] = [
     file: `${SQLITE}/database.ts`,
     find: '    chmodSync(path, 0o600);\n',
     replace: '    chmodSync(path, 0o644);\n',
-    caughtBy: [`${CONTRACT}#sqlite file`],
+    caughtBy: [`${CONTRACT}#is synced`],
   },
 ];

@@ -4,6 +4,9 @@ import { type Access, createAccess, type TypeAccess } from '../../../server/acce
 import { grant, part } from '../../../server/access/decision.ts';
 import { supposedCaller } from '../../../server/access/explain.ts';
 import type { Policy } from '../../../server/access/policy.ts';
+import { ACCESS_TYPES } from '../../../server/app/types/index.ts';
+import { EMPTY_ENTRY, type IndexEntry } from '../../../server/fhir/index-entry.ts';
+import { matches, NO_LINKS } from '../../../server/query/matches.ts';
 import { ALL, NONE, type Predicate, term } from '../../../server/query/predicate.ts';
 
 const NOW = Date.parse('2026-10-10T10:00:00Z');
@@ -60,5 +63,35 @@ describe('a decision', () => {
     expect(() => access.guard('List', 'r')).toThrow('cannot be evaluated');
     expect(() => access.guard('AuditEvent', 's')).toThrow('cannot be evaluated');
     expect(() => access.visible('AuditEvent')).toThrow('cannot be evaluated');
+  });
+});
+
+describe('the attending physician', () => {
+  const attending = (profession: string): Access =>
+    createAccess({
+      caller: supposedCaller(
+        { kind: 'professional', self: 'Practitioner/dr', structure: 'Organization/s', profession, purpose: 'TREAT' },
+        'Patient/p',
+        NOW,
+      ),
+      now: NOW,
+      policy: { ...policy, matrix: { '10': { consult: true, read: [] }, '32': { consult: false, read: [] } } },
+      types: ACCESS_TYPES,
+      scopeLimit: () => ALL,
+    });
+  const facts = ['state:active', 'attending-physician:permit:Practitioner/dr'];
+  const space: IndexEntry = {
+    ...EMPTY_ENTRY,
+    terms: facts.map((fact) => `fact=${fact}`),
+    ranges: facts.map((param) => ({ param, lo: NOW - 1, hi: NOW + 1 })),
+  };
+  const sees = (profession: string, type: string): boolean =>
+    matches(attending(profession).visible(type).residual, EMPTY_ENTRY, { ...NO_LINKS, space });
+
+  test('reads the teams and the register of the person; one whose profession does not consult (A1) reads neither', () => {
+    for (const type of ['CareTeam', 'AuditEvent']) {
+      expect(sees('10', type), type).toBe(true);
+      expect(sees('32', type), type).toBe(false);
+    }
   });
 });
