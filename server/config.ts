@@ -118,6 +118,9 @@ const isPolicy: ValidateFunction<Partial<Policy> & { readonly about?: Json }> = 
     about: { type: 'object' },
     emergencyOverridesBlock: { type: 'boolean' },
     payerDataToProfessionals: { type: 'boolean' },
+    emergencyMaskedUnlessDenied: { type: 'boolean' },
+    // O2: a token lives an hour at most; a session of a day would tell of a morning's and an evening's visit as one.
+    accessSessionMinutes: { type: 'integer', minimum: 1, maximum: 720 },
     depositMaxBytes: { type: 'integer', minimum: 1, maximum: 1_000_000_000 },
     clockToleranceSeconds: { type: 'integer', minimum: 0, maximum: MAX_CLOCK_TOLERANCE_SECONDS },
     matrix: {
@@ -209,21 +212,26 @@ function readPolicyFile(variable: string, path: string | URL): Partial<Policy> {
   return { ...choices, ...(matrix === undefined ? {} : { matrix: readMatrix(matrix) }) };
 }
 
+/** Every line of the policy; the shipped file states and documents each. */
+export const CHOICES = [
+  'emergencyOverridesBlock',
+  'payerDataToProfessionals',
+  'emergencyMaskedUnlessDenied',
+  'accessSessionMinutes',
+  'depositMaxBytes',
+  'clockToleranceSeconds',
+  'matrix',
+] as const satisfies readonly (keyof Policy)[];
+
 /** The policy shipped with the server, with what `path` states in place of it; a `matrix` replaces the shipped one whole. */
 export function readPolicy(path: string | undefined): Policy {
   const shipped = readPolicyFile('the shipped policy', DEFAULT_POLICY);
   const stated = path === undefined ? {} : readPolicyFile(POLICY, path);
   const merged = { ...shipped, ...stated };
-  const { emergencyOverridesBlock, payerDataToProfessionals, depositMaxBytes, clockToleranceSeconds, matrix } = merged;
-  if (
-    emergencyOverridesBlock === undefined ||
-    payerDataToProfessionals === undefined ||
-    depositMaxBytes === undefined ||
-    clockToleranceSeconds === undefined ||
-    matrix === undefined
-  )
-    throw new ConfigError('the shipped policy does not state every choice');
-  return { emergencyOverridesBlock, payerDataToProfessionals, depositMaxBytes, clockToleranceSeconds, matrix };
+  const missing = CHOICES.filter((choice) => merged[choice] === undefined);
+  if (missing.length > 0) throw new ConfigError(`the shipped policy does not state ${missing.join(', ')}`);
+  // INVARIANT: every choice is there, each of the type that the schema above asks for.
+  return merged as Policy;
 }
 
 function readBaseUrl(settings: Partial<Record<Variable, string>>): string {

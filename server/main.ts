@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { createCursorSeal } from './adapters/cursor-seal.ts';
-import { createJsonLog, silentLog, toStderr } from './adapters/log.ts';
+import { createJsonLog, type JsonLog, silentLog, toStderr } from './adapters/log.ts';
 import { deriveKey, openMasterKey } from './adapters/master-key.ts';
 import { unsafeSettings } from './adapters/self-check.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from './adapters/store-sqlite/store.ts';
@@ -17,6 +17,7 @@ import { capabilityStatement } from './app/capability.ts';
 import type { Deps } from './app/deps.ts';
 import { createDispatch } from './app/dispatch.ts';
 import { directoryMemory } from './app/facts.ts';
+import { announce } from './app/notices/announcement.ts';
 import { OPERATION_NAMES } from './app/route.ts';
 import { ACCESS_TYPES, DECLARATIONS } from './app/types/index.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
@@ -31,6 +32,9 @@ const MAX_BUNDLE_ENTRIES = 1000;
 /** How often uploads that nobody took are dropped, and how old they are then (contract.md: within the hour). */
 const SWEEP_EVERY_MS = 10 * 60_000;
 const UPLOAD_LIFE_MS = 3_600_000;
+/** How often the announcement clock (W7) looks for what is due. */
+const CLOCK_EVERY_MS = 2_000;
+const WHOLE_EVERY_ROUNDS = 300;
 /** How long requests under way may take to finish at a stop. */
 const GRACE_MS = 10_000;
 
@@ -79,6 +83,7 @@ export async function start(config: Config): Promise<Running> {
     policy: config.policy,
     directory: directoryMemory(),
     auditEntries: new Map(),
+    toldSessions: new Map(),
     summaries: summariesOf(definitions),
     definitions,
     baseUrl: config.baseUrl,
@@ -116,6 +121,7 @@ export async function start(config: Config): Promise<Running> {
   });
   const sweeping = setInterval(() => void store.sweep(Date.now() - UPLOAD_LIFE_MS), SWEEP_EVERY_MS);
   sweeping.unref();
+  const clockwork = announcementClock(deps, log);
   void validator.warm([...DECLARATIONS.keys()]);
   return {
     server,
@@ -123,8 +129,45 @@ export async function start(config: Config): Promise<Running> {
     stop: async () => {
       clearInterval(sweeping);
       await closeGracefully(server, GRACE_MS);
+      await clockwork.stop();
       await store.close();
       log.flush();
+    },
+  };
+}
+
+/** W7: runs the announcement clock until stopped, one round at a time. A round that fails is logged and taken up by the next one. */
+function announcementClock(deps: Deps, log: JsonLog): { readonly stop: () => Promise<void> } {
+  let caughtUpAt: number | undefined;
+  let rounds = 0;
+  let round: Promise<void> = Promise.resolve();
+  const run = async (): Promise<void> => {
+    const began = deps.clock.now();
+    // What was hidden late had its day before: once in a while everything pending is looked at.
+    const whole = rounds % WHOLE_EVERY_ROUNDS === 0;
+    try {
+      await announce(deps, whole ? undefined : caughtUpAt);
+      caughtUpAt = began;
+      rounds += 1;
+    } catch (error) {
+      log.write({ time: Date.now(), event: 'clock-failed', error: error instanceof Error ? error.message : '' });
+    }
+  };
+  let isRunning = false;
+  const tick = (): void => {
+    if (isRunning) return;
+    isRunning = true;
+    round = run().finally(() => {
+      isRunning = false;
+    });
+  };
+  const timer = setInterval(tick, CLOCK_EVERY_MS);
+  timer.unref();
+  tick();
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      await round;
     },
   };
 }

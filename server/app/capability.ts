@@ -26,12 +26,13 @@ function interactionsOf(declaration: TypeDeclaration): readonly { readonly code:
   ];
 }
 
-/** The operations that explain, by the types they are offered on. */
+/** The operations of ours that explain or tell, by the types they are offered on. */
 const EXPLANATIONS: readonly (readonly [name: string, types: readonly string[]])[] = [
   ['who-can-see', EXPLAINED_TYPES],
   ['evaluate', ['Consent']],
   ['explain', ['AuditEvent']],
   ['access-register', ['Patient']],
+  ['notification-preferences', ['Patient']],
 ];
 
 function operationsOf(type: string) {

@@ -12,6 +12,7 @@ import type { TokenVerifier } from '../ports/token-verifier.ts';
 import type { ResourceValidator } from '../ports/validator.ts';
 import type { TypeDeclaration } from './declaration.ts';
 import type { DirectoryMemory } from './facts.ts';
+import type { ToldSessions } from './notices/tell.ts';
 
 export type Deps = {
   readonly store: ResourceStore;
@@ -27,6 +28,7 @@ export type Deps = {
   readonly directory: DirectoryMemory;
   /** Index entries of the constant part of AuditEvents, by token and act. */
   readonly auditEntries: Map<string, IndexEntry>;
+  readonly toldSessions: ToldSessions;
   readonly summaries: Summaries;
   readonly definitions: Definitions;
   /** Without a trailing slash. */

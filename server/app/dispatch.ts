@@ -99,6 +99,20 @@ async function perform(deps: Deps, request: FhirRequest, claims: Claims, now: In
 
 type Performing = { readonly now: Instant; readonly interaction: Interaction };
 
+/** Runs a unit; once it is durable, and only then, does what its work left for afterwards. */
+async function durably<T>(deps: Deps, run: (unit: StoreUnit, begin: (work: Work) => void) => Promise<T>): Promise<T> {
+  // A store may run a unit again: what an earlier try left counts no more.
+  let begun: Work | undefined;
+  const value = await deps.store.unit((unit) => {
+    begun = undefined;
+    return run(unit, (work) => {
+      begun = work;
+    });
+  });
+  for (const then of begun?.afterwards ?? []) then();
+  return value;
+}
+
 async function workFor(deps: Deps, unit: StoreUnit, claims: Claims, now: Instant): Promise<Result<Work>> {
   const caller = await resolveCaller(unit, claims, deps.directory);
   if (!caller.ok) return caller;
@@ -115,6 +129,7 @@ async function workFor(deps: Deps, unit: StoreUnit, claims: Claims, now: Instant
     written: { any: false },
     created: new Map(),
     uploads: new Map(),
+    afterwards: [],
     stale: new Set(),
   });
 }
@@ -127,9 +142,10 @@ async function inUnit(
   { now, interaction }: Performing,
 ): Promise<Result<Answer>> {
   try {
-    return await deps.store.unit(async (unit): Promise<Result<Answer>> => {
+    return await durably(deps, async (unit, begin): Promise<Result<Answer>> => {
       const work = await workFor(deps, unit, claims, now);
       if (!work.ok) return work;
+      begin(work.value);
       const result = await interaction.run(work.value, request);
       if (!result.ok) {
         if (work.value.written.any) throw new Undo(result.failure);
@@ -256,9 +272,10 @@ async function performBatch(
   try {
     for (;;) {
       try {
-        return await deps.store.unit(async (unit): Promise<Result<Answer>> => {
+        return await durably(deps, async (unit, begin): Promise<Result<Answer>> => {
           const work = await workFor(deps, unit, claims, now);
           if (!work.ok) return work;
+          begin(work.value);
           taken.clear();
           const ran = await runBatch(work.value, request, batch, settled);
           if (ran.undo !== undefined) {

@@ -21,6 +21,7 @@ import {
   remove,
   update,
 } from './interactions/write.ts';
+import { notificationPreferences } from './notices/preferences.ts';
 import type { FhirRequest } from './request.ts';
 
 const ID = /^[A-Za-z0-9.-]{1,64}$/;
@@ -77,6 +78,7 @@ const EXPLANATIONS: Readonly<
 export const OPERATION_NAMES: readonly string[] = [
   ...OPERATIONS,
   ...Object.keys(EXPLANATIONS),
+  '$notification-preferences',
   '$everything',
   '$evaluate',
 ];
@@ -145,6 +147,14 @@ function operation(method: Method, key: Key, name: string): Result<Interaction> 
   if (name === '$everything' && key.type === 'Patient') {
     if (method !== 'GET' && method !== 'POST') return notAllowed('GET, POST');
     return ok({ ...common, action: 'search', run: (work, asked) => everything(work, asked, key) });
+  }
+  if (name === '$notification-preferences' && key.type === 'Patient') {
+    if (method !== 'GET' && method !== 'POST') return notAllowed('GET, POST');
+    return ok({
+      ...common,
+      action: method === 'POST' ? 'update' : 'read',
+      run: (work, asked) => notificationPreferences(work, asked, key),
+    });
   }
   const explanation = EXPLANATIONS[name];
   if (explanation?.types.includes(key.type) === true) {

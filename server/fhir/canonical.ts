@@ -14,8 +14,12 @@ export const SYSTEM = {
   /** Rule ids of the access rules in `issue.details.coding` and `entity.detail`. */
   rule: codeSystem('rule'),
   consentKind: codeSystem('consent-kind'),
+  /** What a Task of the server is about: `feed-quarantine`. */
+  taskCode: codeSystem('task-code'),
   /** Tags of AuditEvents: `secret`. */
   audit: codeSystem('audit'),
+  /** What a notice is about: the event codes of the national app, and one of ours (`docs/notices.md`). */
+  notice: codeSystem('notice'),
 
   confidentiality: hl7('v3-Confidentiality'),
   actReason: hl7('v3-ActReason'),
@@ -23,6 +27,7 @@ export const SYSTEM = {
   participationType: hl7('v3-ParticipationType'),
   observationValue: hl7('v3-ObservationValue'),
   consentScope: hl7('consentscope'),
+  communicationCategory: hl7('communication-category'),
   auditEventType: hl7('audit-event-type'),
   auditEntityType: hl7('audit-entity-type'),
   objectRole: hl7('object-role'),
@@ -84,6 +89,7 @@ export const EXTENSION = {
   /** Of a mailbox in the directory; its `listeRouge` true keeps it out of searches. */
   mailboxMetadata: 'https://interop.esante.gouv.fr/ig/fhir/annuaire/StructureDefinition/as-ext-mailbox-mss-metadata',
   birthPlace: 'http://hl7.org/fhir/StructureDefinition/patient-birthPlace',
+  translation: 'http://hl7.org/fhir/StructureDefinition/translation',
 } as const;
 
 /** `Consent.policy.uri` of a consent kind. */

@@ -18,6 +18,25 @@ export type Filing = {
   readonly exempt?: boolean;
   /** W6: shown to representatives once; L3 cannot be set again. */
   readonly shown?: boolean;
+  /** W7: which step of the announcement of an item hidden from the holder the server has taken. */
+  readonly announced?: 'invited' | 'visible';
+  /** O2: of a notice that the server wrote, what it waits for and which session it tells of. */
+  readonly notice?: NoticeFiling;
+};
+
+/** O2: who may see a notice, and when another one of the same session would say nothing new. */
+export type NoticeFiling = {
+  /** It is shown to whoever could read one of these items now; absent: to its recipient at once. */
+  readonly about?: readonly Ref[];
+  /** It tells of a secret session, or of what is hidden from representatives (W8, L3). */
+  readonly secret?: boolean;
+  readonly session?: {
+    readonly key: string;
+    /** The session ends then; exclusive. */
+    readonly until: Instant;
+    /** How far the notice reached when it was written: 0 nobody yet, 1 the holder, 2 representatives too. */
+    readonly reach: 0 | 1 | 2;
+  };
 };
 
 /** One state of a resource. `body` is the JSON text as served, `id` and `meta` included, so that a read copies and does not parse. */

@@ -14,6 +14,7 @@ import type { ResourceStore } from '../../server/ports/store.ts';
 import { guarded } from '../../server/query/plan.ts';
 import { ALL } from '../../server/query/predicate.ts';
 import { depsFor, mintToken, openStore, storeFolder } from '../support/in-process.ts';
+import { policyOf } from '../support/policy.ts';
 import { twinWorld } from '../support/twin-run.ts';
 import { record, sameIds } from '../support/twins.ts';
 import { caller as anyCaller, baseInstant, concerned, instants } from './arbitraries.ts';
@@ -61,7 +62,7 @@ const cellOf = (one: WorldCaller, type: string): string =>
 type Cells = Map<string, { shown: number; hidden: number }>;
 
 async function compare(store: ResourceStore, { world, asking }: Question, cells: Cells): Promise<readonly string[]> {
-  const policy = { ...world.policy, clockToleranceSeconds: 0 };
+  const policy = policyOf(world.policy);
   const deps = depsFor({ store, policy, now: () => baseInstant, nextId: () => 'none' });
   await record(world, store, deps, 'directory');
   await record(world, store, deps, 'persons');

@@ -7,6 +7,7 @@ import type { ResourceStore } from '../../server/ports/store.ts';
 import { baseInstant } from '../oracle/arbitraries.ts';
 import type { Instant, World, WorldCaller } from '../oracle/world.ts';
 import { depsFor, mintToken, openStore, storeFolder } from './in-process.ts';
+import { policyOf } from './policy.ts';
 import { record, sameIds } from './twins.ts';
 
 /** A request before it is asked; `address` is below the base, query included. */
@@ -67,7 +68,7 @@ export async function dispatching(
     made += 1;
     return `made-${made}`;
   };
-  const serving = { policy: { ...world.policy, clockToleranceSeconds: 0 }, now: () => now, nextId };
+  const serving = { policy: policyOf(world.policy), now: () => now, nextId };
   const deps = depsFor({ store, ...serving });
   await record(world, store, deps, 'directory');
   await record(world, store, deps, 'persons');

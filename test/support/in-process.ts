@@ -89,6 +89,7 @@ export const depsFor = ({ store, policy, now, nextId }: Omit<Serving, 'requestId
   accessTypes: ACCESS_TYPES,
   directory: directoryMemory(),
   auditEntries: new Map(),
+  toldSessions: new Map(),
   policy,
   summaries,
   definitions,

@@ -156,7 +156,7 @@ const inherited = (): Record<string, string> =>
   );
 
 async function ready(url: string, errors: () => string): Promise<void> {
-  const until = Date.now() + 20_000;
+  const until = Date.now() + 60_000;
   for (;;) {
     try {
       const answer = await fetch(url);
@@ -165,7 +165,7 @@ async function ready(url: string, errors: () => string): Promise<void> {
     } catch {
       // not listening yet
     }
-    if (Date.now() > until) throw new Error(`the server did not answer in 20 s: ${errors()}`);
+    if (Date.now() > until) throw new Error(`the server did not answer in a minute: ${errors()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -15,6 +15,7 @@ import {
 import { personOf } from '../oracle/facts.ts';
 import type { ActorRef, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
 import { depsFor, type InProcess, mintToken, openStore, type Serving, type WireAnswer } from './in-process.ts';
+import { policyOf } from './policy.ts';
 import { type Ask, askFor, type Terrain, terrainOf } from './twin-requests.ts';
 import { hiddenFrom, loadTwin, type Recording, readsRegisterAlone, record, refOfItem, sameIds } from './twins.ts';
 
@@ -126,7 +127,6 @@ export async function prepareSite(a: InProcess, b: InProcess, folder: string): P
   return { a, b, folder, template, directory };
 }
 
-const policyOf = (policy: World['policy']): Deps['policy'] => ({ ...policy, clockToleranceSeconds: 0 });
 const building = (policy: World['policy']): Omit<Deps, 'store'> => {
   const { store: _none, ...deps } = depsFor({
     store: undefined as never,

@@ -18,6 +18,7 @@ import { accessOptions } from '../../server/app/caller-access.ts';
 import type { Deps } from '../../server/app/deps.ts';
 import { erase, save, settle, type Work } from '../../server/app/work.ts';
 import { auditEvent } from '../../server/audit/event.ts';
+import { SYSTEM } from '../../server/fhir/canonical.ts';
 import type { IndexEntry } from '../../server/fhir/index-entry.ts';
 import { indexResource } from '../../server/fhir/index-resource.ts';
 import type { Ref, Resource } from '../../server/fhir/types.ts';
@@ -28,6 +29,7 @@ import { type Of, stateOf } from '../oracle/facts.ts';
 import type { ConsentItem, DocumentItem, FiledBy, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
 import {
   appointmentBody,
+  type ConsentParts,
   careTeamBody,
   communicationBody,
   consentBody,
@@ -170,6 +172,7 @@ function workOf(unit: StoreUnit, deps: Deps): Work {
     written: { any: false },
     created: new Map(),
     uploads: new Map(),
+    afterwards: [],
     stale: new Set(),
     asked: new Set(),
   };
@@ -238,7 +241,7 @@ const tagged = (id: string, body: object): object => ({
 });
 
 async function writePersons(world: World, writer: Writer): Promise<void> {
-  const { write, body, remove } = writer;
+  const { write, body, remove, work } = writer;
   const of = <T extends Item['type']>(type: T): readonly Of<T>[] =>
     world.items.filter((item): item is Of<T> => item.type === type);
   const insurer = (now: Instant): Filing => filingOf({ side: 'insurer' }, undefined, now);
@@ -365,7 +368,69 @@ async function writePersons(world: World, writer: Writer): Promise<void> {
     if (item.status === 'inactive' || item.members.length !== (item.formerMembers ?? item.members).length)
       await write(item.id, named(item.status, item.members), { now: blocksAt, owner: item.person, filing: by });
   }
+  for (const item of world.items) {
+    const plain = plainBody(item);
+    if (plain === undefined || !work.deps.declarations.has(item.type)) continue;
+    await write(item.id, plain.body, { now: plain.filedAt ?? born, owner: plain.owner, filing: plain.filing });
+  }
   for (const [index, item] of of('AuditEvent').entries()) await writeEvent(item, index, writer);
+}
+
+/** What a type that no builder of its own knows looks like, as far as rules ask: whom it is about, its labels, who filed it (D2, D3, D4, D12). */
+function plainBody(
+  item: Item,
+): { readonly body: object; readonly owner?: string; readonly filing: Filing; readonly filedAt?: Instant } | undefined {
+  switch (item.type) {
+    case 'Immunization':
+    case 'ExplanationOfBenefit':
+    case 'Coverage': {
+      const filedAt = item.filedAt === undefined ? undefined : at(item.filedAt);
+      const about = { reference: `Patient/${item.person}` };
+      const security = item.labels.map((code) => ({ system: SYSTEM.visibility, code }));
+      return {
+        body: {
+          resourceType: item.type,
+          ...(security.length === 0 ? {} : { meta: { security } }),
+          ...(item.type === 'Coverage' ? { beneficiary: about } : { patient: about }),
+        },
+        owner: item.person,
+        filing: filingOf(item.filedBy, item.person, filedAt),
+        ...(filedAt === undefined ? {} : { filedAt }),
+      };
+    }
+    case 'Condition':
+    case 'AllergyIntolerance':
+    case 'Procedure':
+    case 'FamilyMemberHistory':
+    case 'MedicationStatement':
+    case 'Observation':
+    case 'QuestionnaireResponse': {
+      const about = { reference: `Patient/${item.person}` };
+      const named = ['AllergyIntolerance', 'FamilyMemberHistory'].includes(item.type) ? 'patient' : 'subject';
+      return {
+        body: { resourceType: item.type, [named]: about },
+        owner: item.person,
+        filing: filingOf({ side: 'holder' }, item.person, born),
+      };
+    }
+    case 'Task': {
+      const feeder: FiledBy = {
+        side: 'feeder',
+        ...(item.depositedBy === undefined ? {} : { structure: item.depositedBy }),
+      };
+      return {
+        body: {
+          resourceType: 'Task',
+          ...(item.person === undefined ? {} : { for: { reference: `Patient/${item.person}` } }),
+          ...(item.depositedBy === undefined ? {} : { requester: { reference: `Organization/${item.depositedBy}` } }),
+        },
+        ...(item.person === undefined ? {} : { owner: item.person }),
+        filing: filingOf(feeder, item.person, born),
+      };
+    }
+    default:
+      return undefined;
+  }
 }
 
 async function writeConsent(world: World, item: ConsentItem, { write }: Writer): Promise<void> {
@@ -375,7 +440,7 @@ async function writeConsent(world: World, item: ConsentItem, { write }: Writer):
   const filing = filingOf(item.writtenBy, item.person, now);
   const source = world.items.find((one) => one.type === 'DocumentReference' && one.person === item.person);
   const parts = (one: ConsentItem): object => ({
-    ...consentBody({
+    ...withActors(one, {
       kind: one.kind,
       patient: `Patient/${one.person}`,
       performer: one.writtenBy.side === 'insurer' ? 'Organization/caisse' : `Patient/${one.person}`,
@@ -398,6 +463,16 @@ async function writeConsent(world: World, item: ConsentItem, { write }: Writer):
   }
   await write(item.id, parts({ ...item, status: 'active' }), { now, owner: item.person, filing });
   if (item.status === 'inactive') await write(item.id, parts(item), { now: now + 600_000, owner: item.person, filing });
+}
+
+/** The entry with every actor of a wild one, however many (A0); `malformed` adds one that no kind names. */
+function withActors(item: ConsentItem, parts: ConsentParts): Resource {
+  const body = consentBody(parts) as unknown as Resource;
+  const actors = [...item.actors, ...(item.malformed === true ? [{ type: 'Device', id: 'unknown' }] : [])];
+  if (actors.length < 2 && item.malformed !== true) return body;
+  const role = { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v3-ParticipationType', code: 'IRCP' }] };
+  const actor = actors.map(({ type, id }) => ({ role, reference: { reference: `${type}/${id}` } }));
+  return { ...body, provision: { ...(body['provision'] as object), actor } } as unknown as Resource;
 }
 
 const documentFiling = (item: DocumentItem): Filing => ({

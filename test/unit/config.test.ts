@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { deriveKey, openMasterKey, readMasterKey } from '../../server/adapters/master-key.ts';
 import { fileClock, parseInstant, randomIds } from '../../server/adapters/system.ts';
-import { ConfigError, loadConfig, readConfig } from '../../server/config.ts';
+import { CHOICES, ConfigError, loadConfig, readConfig } from '../../server/config.ts';
 import { createIssuer } from '../support/tokens.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'carnet-config-'));
@@ -255,6 +255,8 @@ describe('the policy', () => {
     expect({ ...policy, matrix: undefined }).toEqual({
       emergencyOverridesBlock: false,
       payerDataToProfessionals: false,
+      emergencyMaskedUnlessDenied: false,
+      accessSessionMinutes: 60,
       depositMaxBytes: 5_000_000,
       clockToleranceSeconds: 0,
       matrix: undefined,
@@ -295,6 +297,9 @@ describe('the policy', () => {
     expect(shipped.about.status).toContain('seed');
     expect(shipped.about.default).toContain('deny');
     expect(shipped.about.sources.length).toBeGreaterThan(0);
+    // every line is documented, and nothing else is
+    expect(Object.keys(shipped.about.choices)).toEqual([...CHOICES]);
+    expect(Object.keys(shipped).filter((key) => key !== 'about')).toEqual([...CHOICES]);
     expect(fault({ CARNET_POLICY: file(shipped) })).toBe('accepted');
   });
 

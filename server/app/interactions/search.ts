@@ -231,6 +231,7 @@ const OWNER_BY_PATIENT: readonly string[] = [
   'RelatedPerson',
   'Communication',
   'Appointment',
+  'Task',
 ];
 
 /** A cursor is a bookmark of this caller for this question; it permits nothing, every page is decided anew (O3). */

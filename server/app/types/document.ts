@@ -264,6 +264,7 @@ const supersede = (work: Work, replaced: Version): Promise<Version> =>
     resource: { ...parsed(replaced), status: 'superseded' },
     owner: replaced.owner,
     filing: replaced.filing,
+    event: 'superseded',
   });
 
 /** W10: never writable through update or patch. */

@@ -11,6 +11,7 @@ import { directory } from './directory.ts';
 import { document } from './document.ts';
 import { patient } from './patient.ts';
 import { relatedPerson } from './related-person.ts';
+import { task } from './task.ts';
 
 const ALL: readonly TypeDeclaration[] = [
   patient,
@@ -28,6 +29,7 @@ const ALL: readonly TypeDeclaration[] = [
   consent,
   communication,
   appointment,
+  task,
   auditEvent,
 ];
 

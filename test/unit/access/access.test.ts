@@ -14,6 +14,8 @@ const NOW = Date.parse('2026-10-10T10:00:00Z');
 const policy: Policy = {
   emergencyOverridesBlock: false,
   payerDataToProfessionals: false,
+  emergencyMaskedUnlessDenied: false,
+  accessSessionMinutes: 60,
   depositMaxBytes: 5_000_000,
   clockToleranceSeconds: 0,
   matrix: {},
