@@ -98,8 +98,8 @@ export const AUDIT: readonly PlantedBug[] = [
     id: 'audit/secret-session-not-marked',
     fault: 'W8: events of a secret session are not marked as such.',
     file: EVENT,
-    find: "const secret = caller.claims.secret ? [{ system: SYSTEM.audit, code: 'secret' }] : [];",
-    replace: 'const secret: JsonObject[] = [];',
+    find: "const secret = isSecret ? [{ system: SYSTEM.audit, code: 'secret' }] : [];",
+    replace: "const secret = isSecret ? [{ system: SYSTEM.audit, code: 'secret' }].slice(1) : [];",
     caughtBy: [WRITTEN, `${STORIES}#10-`],
   },
   {
@@ -130,7 +130,7 @@ export const AUDIT: readonly PlantedBug[] = [
     id: 'audit/structure-forgotten',
     fault: 'The structure that a professional acted for is not written down.',
     file: EVENT,
-    find: '      ...organization(context),\n',
+    find: '    ...organization(context),\n',
     replace: '',
     also: [
       {

@@ -118,7 +118,7 @@ export const WRITES: readonly PlantedBug[] = [
     file: LABEL_RIGHTS,
     find: 'if (isAuthor(work, item.filing) || (await isAttending(work, person))) return ok(undefined);',
     replace: 'if (isAuthor(work, item.filing) || (await passesGateInTreat(work, person))) return ok(undefined);',
-    caughtBy: [`${DOCUMENTS}#W4, W5`, 'test/oracle/engine.test.ts'],
+    caughtBy: [`${DOCUMENTS}#W4, W5`, 'test/oracle/differential.test.ts#decisions at least'],
   },
   {
     id: 'writes/exemption-survives',
