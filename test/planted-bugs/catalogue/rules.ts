@@ -130,7 +130,7 @@ export const RULES: readonly PlantedBug[] = [
     file: GATE,
     find: "professional: ['open', 'active', 'legacy-dmp'],",
     replace: "professional: ['open', 'active', 'legacy-dmp', 'suspended'],",
-    caughtBy: [CONSENTS, ENGINE],
+    caughtBy: [DECIDING, CONSENTS],
   },
   {
     id: 'rules/state-forgotten-for-authors',
@@ -364,7 +364,7 @@ export const RULES: readonly PlantedBug[] = [
     file: ACCESS,
     find: 'hasRow: (type) => types.get(type)?.rows[caller.kind] !== undefined,',
     replace: 'hasRow: (type) => types.has(type),',
-    caughtBy: [`${STORIES}#09-`, ENGINE],
+    caughtBy: [DECIDING, `${STORIES}#09-`],
   },
   {
     id: 'rules/unreadable-deny-skipped',

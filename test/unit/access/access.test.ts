@@ -45,6 +45,7 @@ describe('a decision', () => {
       { type: 'List', rows: {}, about },
       { type: 'Consent', rows: { patient: () => [] }, about },
     ]);
+    expect(['List', 'Consent', 'Basic'].map(access.hasRow)).toEqual([false, true, false]);
     for (const type of ['List', 'Consent', 'Basic']) expect(access.guard(type, 'r').residual).toEqual(NONE);
   });
 
@@ -189,6 +190,11 @@ describe('rules.md section 4, where two rows are near each other', () => {
         facts: [ACTIVE, `delegation:legal:${RELATED}`],
         terms: ['_secret=1'],
       },
+      false,
+    ],
+    [
+      'S1: a suspended space shows nothing to professionals',
+      { who: as(professional()), type: 'DocumentReference', facts: ['state:suspended', PERMIT], terms: ['_doctype=x'] },
       false,
     ],
     ['D9: the identity behind an active space', { who: as(professional()), type: 'Patient', facts: [ACTIVE] }, true],
