@@ -59,6 +59,7 @@ export async function seedDocuments(
         created: new Map(),
         uploads: new Map(),
         afterwards: [],
+        provides: { level: undefined },
         stale: new Set(),
       };
       for (let n = from; n < Math.min(total, from + AT_ONCE); n += 1) {

@@ -18,8 +18,10 @@ export type Config = {
   readonly port: number;
   /** No trailing slash; the only source of the links that the server emits (security.md I-18b). */
   readonly baseUrl: string;
-  /** `path` is a file, or `:memory:`. */
-  readonly store: { readonly kind: 'sqlite'; readonly path: string };
+  /** `path` is a file; `url` is `mongodb://…` or `mongodb+srv://…`, which may hold a password. */
+  readonly store:
+    | { readonly kind: 'sqlite'; readonly path: string }
+    | { readonly kind: 'mongodb'; readonly url: string };
   readonly issuers: readonly TrustedIssuer[];
   readonly policy: Policy;
   readonly clock: { readonly kind: 'system' } | { readonly kind: 'file'; readonly path: string };
@@ -56,12 +58,15 @@ const MAX_BINARY_BYTES = 'CARNET_MAX_BINARY_BYTES';
 const TRUST_PROXY = 'CARNET_TRUST_PROXY';
 const LOG = 'CARNET_LOG';
 
+/** A file, or the URL of a replica set or a cluster. */
+const STORES = '^(sqlite:[^?\\0]+|mongodb(\\+srv)?://[^\\s/?#]+(/[^\\s#]*)?)$';
+
 /** Every variable, with its default where one exists. The schema is what a value must look like before it is read further. */
 const VARIABLES = {
   [PORT]: { type: 'string', pattern: '^[1-9]\\d{0,4}$', default: '8103' },
   [HOST]: { type: 'string', pattern: '^[A-Za-z0-9.:-]{1,253}$', default: '127.0.0.1' },
   [BASE_URL]: { type: 'string', maxLength: 512, pattern: '^https?://[^\\s?#@]+[^\\s?#@/]$' },
-  [STORE]: { type: 'string', pattern: '^sqlite:[^?\\0]+$', default: 'sqlite:./data/carnet.db' },
+  [STORE]: { type: 'string', pattern: STORES, default: 'sqlite:./data/carnet.db' },
   [ISSUERS]: { type: 'string', minLength: 1 },
   [POLICY]: { type: 'string', minLength: 1 },
   [CLOCK_FILE]: { type: 'string', minLength: 1 },
@@ -80,7 +85,7 @@ const EXPECTED: Readonly<Record<Variable, string>> = {
   [PORT]: 'a port between 1 and 65535',
   [HOST]: 'a host name or an address',
   [BASE_URL]: 'an http(s) url without a trailing slash, a query, a fragment or a user',
-  [STORE]: 'a store that this server has: `sqlite:<file>`',
+  [STORE]: 'a store that this server has: `sqlite:<file>` or `mongodb://<hosts>/<database>`',
   [ISSUERS]: 'the path of a json file',
   [POLICY]: 'the path of a json file',
   [CLOCK_FILE]: 'the path of a file that holds one iso instant with an offset',
@@ -178,7 +183,9 @@ function readSettings(env: Environment): Partial<Record<Variable, string>> {
   const name = isSettings.errors?.[0]?.instancePath.slice(1) ?? '';
   // INVARIANT: additional properties were refused above, so that the fault is in one of the variables.
   const variable = name as Variable;
-  throw new ConfigError(`${variable} is \`${env[variable]}\`, which is not ${EXPECTED[variable]}`);
+  // The URL of a database may hold a password, which no message shows.
+  const said = variable === STORE ? 'holds a value' : `is \`${env[variable]}\``;
+  throw new ConfigError(`${variable} ${said}, which is not ${EXPECTED[variable]}`);
 }
 
 function readJsonFile(variable: string, path: string | URL): Json {
@@ -267,6 +274,13 @@ function readTrustProxy(text: string | undefined): readonly string[] {
   return proxies;
 }
 
+function readStore(text: string, masterKeyFile: string | undefined): Config['store'] {
+  if (text.startsWith('sqlite:')) return { kind: 'sqlite', path: text.slice('sqlite:'.length) };
+  // Every server of a store must open what another one sealed.
+  if (masterKeyFile === undefined) throw new ConfigError(`${MASTER_KEY_FILE} must be set when ${STORE} is a mongodb`);
+  return { kind: 'mongodb', url: text };
+}
+
 function readMasterKeyFile(path: string | undefined): string | undefined {
   const key = path === undefined ? undefined : readMasterKey(path);
   if (key?.ok === false) throw new ConfigError(`${MASTER_KEY_FILE} names \`${path}\`, which ${key.why}`);
@@ -311,7 +325,7 @@ export function readConfig(env: Environment): Config {
     host: settings[HOST] ?? '',
     port,
     baseUrl,
-    store: { kind: 'sqlite', path: (settings[STORE] ?? '').slice('sqlite:'.length) },
+    store: readStore(settings[STORE] ?? '', settings[MASTER_KEY_FILE]),
     issuers: readIssuersFile(settings[ISSUERS], baseUrl),
     policy: readPolicy(settings[POLICY]),
     clock: readClock(settings),

@@ -4,15 +4,18 @@ import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { createCursorSeal } from './adapters/cursor-seal.ts';
+import { shippedDocumentClasses } from './adapters/document-classes.ts';
 import { createJsonLog, type JsonLog, silentLog, toStderr } from './adapters/log.ts';
-import { deriveKey, openMasterKey } from './adapters/master-key.ts';
+import { deriveKey, masterKeyPath, openMasterKey } from './adapters/master-key.ts';
 import { unsafeSettings } from './adapters/self-check.ts';
+import { MONGO_STORE_DEFAULTS, openMongoStore } from './adapters/store-mongo/store.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from './adapters/store-sqlite/store.ts';
 import { fileClock, randomIds, systemClock } from './adapters/system.ts';
 import { fetchKeySet } from './adapters/token-jwt/jwks-source.ts';
 import { createTokenVerifier } from './adapters/token-jwt/verify.ts';
 import { shippedDefinitions } from './adapters/validator/definitions.ts';
 import { r4Validator } from './adapters/validator/validator.ts';
+import { fileMasterKey } from './adapters/vault/file-master-key.ts';
 import { capabilityStatement } from './app/capability.ts';
 import type { Deps } from './app/deps.ts';
 import { createDispatch } from './app/dispatch.ts';
@@ -24,6 +27,7 @@ import { type Config, ConfigError, loadConfig } from './config.ts';
 import { registryFor, type SearchDefinitions } from './fhir/search-parameter.ts';
 import { summariesOf } from './fhir/summary.ts';
 import { closeGracefully, createHttpServer, HTTP_LIMITS } from './http/server.ts';
+import type { ResourceStore } from './ports/store.ts';
 
 const OLDEST_NODE = 24;
 const VERSION = '0.1.0';
@@ -41,9 +45,29 @@ const GRACE_MS = 10_000;
 export type Running = {
   readonly server: Server;
   readonly deps: Deps;
+  /** Sentences to show at start: what the store found that could be better. */
+  readonly warnings: readonly string[];
   /** Stops accepting, lets what is under way finish, closes the store. */
   readonly stop: () => Promise<void>;
 };
+
+/** The store that the configuration names, and what its operator should know about it. */
+async function openStore(
+  config: Config,
+): Promise<{ readonly store: ResourceStore; readonly warnings: readonly string[] }> {
+  if (config.store.kind === 'sqlite')
+    return {
+      store: openSqliteStore({
+        ...SQLITE_STORE_DEFAULTS,
+        path: config.store.path,
+        clock: systemClock,
+        master: fileMasterKey(masterKeyPath(config.masterKeyFile, config.store.path)),
+      }),
+      warnings: [],
+    };
+  const store = await openMongoStore({ ...MONGO_STORE_DEFAULTS, url: config.store.url, clock: systemClock });
+  return { store, warnings: store.warnings };
+}
 
 /** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
 export async function start(config: Config): Promise<Running> {
@@ -60,10 +84,10 @@ export async function start(config: Config): Promise<Running> {
   if (unsafe !== undefined) throw new ConfigError(unsafe);
 
   const clock = config.clock.kind === 'file' ? fileClock(config.clock.path) : systemClock;
-  const masterKey = openMasterKey(config.masterKeyFile, config.store.path);
+  const masterKey = openMasterKey(config.masterKeyFile, config.store.kind === 'sqlite' ? config.store.path : '');
   const definitions = shippedDefinitions();
   const validator = r4Validator(definitions);
-  const store = openSqliteStore({ ...SQLITE_STORE_DEFAULTS, path: config.store.path, clock: systemClock });
+  const { store, warnings } = await openStore(config);
   const deps: Deps = {
     store,
     verifier: createTokenVerifier({
@@ -84,6 +108,7 @@ export async function start(config: Config): Promise<Running> {
     directory: directoryMemory(),
     auditEntries: new Map(),
     toldSessions: new Map(),
+    documentClasses: shippedDocumentClasses(),
     summaries: summariesOf(definitions),
     definitions,
     baseUrl: config.baseUrl,
@@ -119,13 +144,17 @@ export async function start(config: Config): Promise<Running> {
     server.once('error', reject);
     server.listen(config.port, config.host, resolve);
   });
-  const sweeping = setInterval(() => void store.sweep(Date.now() - UPLOAD_LIFE_MS), SWEEP_EVERY_MS);
+  const sweeping = setInterval(() => {
+    // What a store that cannot be reached keeps, the next sweep drops.
+    void store.sweep(Date.now() - UPLOAD_LIFE_MS).catch(() => undefined);
+  }, SWEEP_EVERY_MS);
   sweeping.unref();
   const clockwork = announcementClock(deps, log);
   void validator.warm([...DECLARATIONS.keys()]);
   return {
     server,
     deps,
+    warnings,
     stop: async () => {
       clearInterval(sweeping);
       await closeGracefully(server, GRACE_MS);
@@ -184,6 +213,7 @@ if (isMain) {
     const config = loadConfig();
     for (const warning of config.warnings) process.stderr.write(`carnet: warning: ${warning}\n`);
     const running = await start(config);
+    for (const warning of running.warnings) process.stderr.write(`carnet: warning: ${warning}\n`);
     process.stderr.write(`carnet: listening at ${config.baseUrl}\n`);
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.once(signal, () => void running.stop().then(() => process.exit(0)));

@@ -8,7 +8,7 @@ import { and, not, or, owner, type Predicate, term } from '../query/predicate.ts
 import type { Caller, Claims, Purpose } from './caller.ts';
 import type { Asking, RuleId, Vote } from './decision.ts';
 import { attending, attendingPermit, authored, authoredInPerson, namesOf } from './rules/gate.ts';
-import { MASKED } from './rules/labels.ts';
+import { MASKED, MASKED_BY_DEFAULT } from './rules/labels.ts';
 import type { Effect, ReasonKey } from './sentences.ts';
 import { denied, fact, permitted, standing } from './space.ts';
 
@@ -162,6 +162,10 @@ export function treatGrounds(asking: Asking): readonly Ground[] {
   ];
 }
 
+/** D1a of what has no content to be kept apart from. */
+const ownItem = (_asking: Asking, type: string): readonly Ground[] =>
+  type === 'DocumentReference' ? [] : [{ key: 'D1a:item', where: and() }];
+
 /** What tells one ground of a rule from another, in the order in which they are told. */
 const DETAILS: Readonly<Record<Effect, Readonly<Record<RuleId, (asking: Asking, type: string) => readonly Ground[]>>>> =
   {
@@ -178,6 +182,7 @@ const DETAILS: Readonly<Record<Effect, Readonly<Record<RuleId, (asking: Asking, 
           { key: 'L1:host', where: masked },
         ];
       },
+      D1a: ownItem,
     },
     deny: {
       A2: ({ caller, now }) => [
@@ -190,6 +195,7 @@ const DETAILS: Readonly<Record<Effect, Readonly<Record<RuleId, (asking: Asking, 
           : [{ key: 'A3:team', where: owner(standing(fact('team', caller.structure, caller.self), now)) }],
       L1: () => [{ key: 'L1:default', where: not(term('_label', MASKED)) }],
       D1: (_asking, type) => (type === 'DocumentReference' ? [] : [{ key: 'D1:document', where: and() }]),
+      D1a: ownItem,
     },
   };
 
@@ -197,9 +203,9 @@ const DETAILS: Readonly<Record<Effect, Readonly<Record<RuleId, (asking: Asking, 
 const maskedFor = ({ caller, now }: Asking, type: string): Predicate =>
   or(
     term('_label', MASKED),
-    type === 'Appointment'
-      ? or()
-      : and(owner(denied('document-default', namesOf(caller), now)), not(term('_exempt', '1'))),
+    MASKED_BY_DEFAULT.has(type)
+      ? and(owner(denied('document-default', namesOf(caller), now)), not(term('_exempt', '1')))
+      : or(),
   );
 
 /** In which order reasons are told, and which of them make the others superfluous. */

@@ -69,6 +69,7 @@ const PERMIT: Readonly<Record<ReasonKey, Line>> = {
     'Il en est l’auteur : il voit la fiche du document, pas son contenu.',
     'They are its author: they see its description, not its content.',
   ),
+  'D1a:item': plain('Il en est l’auteur.', 'They are its author.'),
   D2: plain('Il peut voir vos volontés, vaccins et proches.', 'They may see wishes, vaccines and contacts.'),
   D3: plain('Le profil médical est partagé.', 'The medical profile is shared.'),
   D4: plain('Les remboursements lui sont ouverts.', 'Reimbursements are open to them.'),
@@ -204,6 +205,7 @@ const DENY: Readonly<Record<ReasonKey, Line>> = {
     'This follows a document that they cannot see.',
   ),
   D1a: plain('Il n’est pas l’auteur du document.', 'They are not the author of the document.'),
+  'D1a:item': plain('Il n’en est pas l’auteur.', 'They are not its author.'),
   D2: plain('Cela ne lui est pas ouvert.', 'This is not open to them.'),
   D3: voiced(
     { fr: 'Vous ne partagez pas votre profil médical.', en: 'You do not share your medical profile.' },

@@ -29,6 +29,8 @@ export type Deps = {
   /** Index entries of the constant part of AuditEvents, by token and act. */
   readonly auditEntries: Map<string, IndexEntry>;
   readonly toldSessions: ToldSessions;
+  /** The class (TRE_A03) of each type of document, where the type says it. */
+  readonly documentClasses: ReadonlyMap<string, string>;
   readonly summaries: Summaries;
   readonly definitions: Definitions;
   /** Without a trailing slash. */

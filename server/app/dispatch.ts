@@ -15,9 +15,11 @@ import type { Deps } from './deps.ts';
 import { resolveCaller } from './facts.ts';
 import { createBinary } from './interactions/binary.ts';
 import { type Batch, readBatch, runBatch, runTransaction, type Transaction } from './interactions/bundle.ts';
+import { isPublication, publish, stageInline } from './interactions/simplified-publish.ts';
 import { recordDone, recordRefusal } from './record.ts';
 import type { FhirRequest, FhirResponse } from './request.ts';
 import { route } from './route.ts';
+import { fileQuarantine } from './types/quarantine.ts';
 import { settle, type Work } from './work.ts';
 
 export type Dispatched = {
@@ -91,6 +93,7 @@ async function perform(deps: Deps, request: FhirRequest, claims: Claims, now: In
   const interaction = route(deps, request);
   if (!interaction.ok) return interaction;
   const performing = { now, interaction: interaction.value };
+  if (isPublication(request)) return performPublication(deps, request, claims, performing);
   const { rehearse } = interaction.value;
   return rehearse === undefined
     ? inUnit(deps, request, claims, performing)
@@ -131,6 +134,7 @@ async function workFor(deps: Deps, unit: StoreUnit, claims: Claims, now: Instant
     uploads: new Map(),
     afterwards: [],
     stale: new Set(),
+    provides: { level: undefined },
   });
 }
 
@@ -149,7 +153,7 @@ async function inUnit(
       const result = await interaction.run(work.value, request);
       if (!result.ok) {
         if (work.value.written.any) throw new Undo(result.failure);
-        await recordRefusal(work.value, request, interaction, result.failure);
+        await refuse(work.value, request, interaction, result.failure);
         return result;
       }
       await settle(work.value);
@@ -160,10 +164,17 @@ async function inUnit(
     if (!(error instanceof Undo)) throw error;
     await deps.store.unit(async (unit) => {
       const work = await workFor(deps, unit, claims, now);
-      if (work.ok) await recordRefusal(work.value, request, interaction, error.failure);
+      if (work.ok) await refuse(work.value, request, interaction, error.failure);
     });
     return fail(error.failure);
   }
+}
+
+/** What a refusal leaves, in one unit: its record, and the Task of a feed that failed the identity gate (W1). */
+async function refuse(work: Work, request: FhirRequest, interaction: Interaction, failure: Failure): Promise<void> {
+  await recordRefusal(work, request, interaction, failure);
+  if (failure.code === 'unprocessable' && failure.quarantine !== undefined)
+    await fileQuarantine(work, failure.quarantine);
 }
 
 /** Thrown out of the unit of a rehearsal, so that nothing of it remains, with what it found. */
@@ -235,6 +246,26 @@ async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, n
   }
 }
 
+/** ITI-105: the bytes are stored aside before the unit begins, and dropped unless it takes them. */
+async function performPublication(
+  deps: Deps,
+  request: FhirRequest,
+  claims: Claims,
+  { now, interaction }: Performing,
+): Promise<Result<Answer>> {
+  const staged = await stageInline(deps, request);
+  if (!staged.ok) return staged;
+  let taken = false;
+  try {
+    const run: Interaction['run'] = (work, asked) => publish(work, asked, staged.value);
+    const result = await inUnit(deps, request, claims, { now, interaction: { ...interaction, run } });
+    taken = result.ok && result.value.status === 201;
+    return result;
+  } finally {
+    if (!taken) for (const { upload } of staged.value) await deps.store.discard(upload);
+  }
+}
+
 async function performTransaction(
   deps: Deps,
   request: FhirRequest,
@@ -287,7 +318,7 @@ async function performBatch(
           if (ran.done)
             await recordDone(work.value, request, { ...interaction, action: ran.wrote ? 'update' : 'search' });
           for (const refusal of ran.refusals)
-            await recordRefusal(work.value, refusal.request, refusal.interaction, refusal.failure);
+            await refuse(work.value, refusal.request, refusal.interaction, refusal.failure);
           return ok(ran.answer);
         });
       } catch (error) {

@@ -5,7 +5,9 @@
 import type { Access } from '../access/access.ts';
 import type { Caller } from '../access/caller.ts';
 import { type RuleId, systemGuard } from '../access/decision.ts';
+import { PROFILE_TYPES } from '../access/rules/profile.ts';
 import { callerName } from '../access/rules/space.ts';
+import type { DocumentLevel } from '../fhir/canonical.ts';
 import { type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
 import { JSON_LIMITS, parseJson, stringify } from '../fhir/json-text.ts';
@@ -54,6 +56,8 @@ export type Work = Writing & {
   readonly created: Map<string, string>;
   /** Bytes uploaded for a Binary that is about to be created. */
   readonly uploads: Map<string, string>;
+  /** What an ITI-65 Bundle claims of the documents in it; undefined outside of one. */
+  readonly provides: { level: DocumentLevel | undefined };
   /** Done once the unit is durable, and not at all when it is undone. */
   readonly afterwards: (() => void)[];
 };
@@ -230,6 +234,10 @@ const WRITTEN_BY: Readonly<Record<string, RuleId>> = {
   Communication: 'W11',
   Appointment: 'W17',
   Task: 'D12',
+  Immunization: 'W3',
+  ExplanationOfBenefit: 'W18',
+  Coverage: 'W18',
+  ...Object.fromEntries(PROFILE_TYPES.map((type) => [type, 'W20'])),
 };
 
 /** The row that a write of this type falls under, unless the rule that accepted it says another. */

@@ -127,7 +127,8 @@ export interface ResourceStore {
   /**
    * Runs `work` against one consistent state and resolves when what it wrote is durable (also when it wrote nothing: what it read was
    * then committed and durable). If `work` throws, nothing of it remains and the error is rethrown. Units of concurrent requests
-   * share one sync. `work` awaits nothing but its unit.
+   * share one sync. `work` awaits nothing but its unit, and may be run again from the start when the store could not commit what an earlier
+   * run had read: only what the last run did counts. Rejects with a `StoreUnavailable` when the store cannot do it in time.
    */
   unit<T>(work: (unit: StoreUnit) => Promise<T>): Promise<T>;
   /** Stores a stream of bytes aside, at most `maxBytes`. Rejects with an `UploadTooLarge` when there are more. Leaves nothing behind when it rejects. */
@@ -140,3 +141,11 @@ export interface ResourceStore {
 }
 
 export class UploadTooLarge extends Error {}
+
+/**
+ * The store cannot do this now: not reachable, too slow, too busy. Nothing was disclosed; what was to be written is there wholly or not at
+ * all. The edge answers 503 with Retry-After.
+ */
+export class StoreUnavailable extends Error {
+  readonly code = 'unavailable';
+}

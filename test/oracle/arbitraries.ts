@@ -184,6 +184,31 @@ const appointmentSpec = fc.record({
   filedAt: pick(filings),
 });
 
+const vaccineSpec = fc.record({
+  labels: pick(labelSets),
+  filedBy: fc.oneof(filer, filer, fc.constant<FiledBy>({ side: 'holder' })),
+  filedAt: pick(filings),
+  deleted: fc.constantFrom(false, false, false, true),
+  unmask: fc.boolean(),
+});
+
+const profileTypes = [
+  'Condition',
+  'AllergyIntolerance',
+  'Procedure',
+  'FamilyMemberHistory',
+  'MedicationStatement',
+  'Observation',
+  'QuestionnaireResponse',
+] as const;
+const profileSpec = fc.record({ type: pick(profileTypes), deleted: fc.constantFrom(false, false, false, true) });
+
+const payerSpec = fc.record({
+  type: pick(['ExplanationOfBenefit', 'Coverage'] as const),
+  labels: pick(labelSets),
+  filedAt: pick(filings),
+});
+
 const letterSpec = fc.record({ who: pick(names), answered: fc.boolean() });
 
 const personSpec = fc.record({
@@ -200,6 +225,9 @@ const personSpec = fc.record({
   teams: fc.array(teamSpec, { maxLength: 2 }),
   letters: fc.array(letterSpec, { maxLength: 2 }),
   appointments: fc.array(appointmentSpec, { maxLength: 2 }),
+  vaccines: fc.array(vaccineSpec, { maxLength: 2 }),
+  profile: fc.array(profileSpec, { maxLength: 3 }),
+  payments: fc.array(payerSpec, { maxLength: 2 }),
 });
 
 type PersonSpec = typeof personSpec extends fc.Arbitrary<infer S> ? S : never;
@@ -304,7 +332,44 @@ function personItems(id: string, spec: PersonSpec): readonly Item[] {
       structures: through ? [at] : [],
     });
   });
+  items.push(...vaccineItems(id, spec, settled.consents));
+  spec.profile.forEach(({ type, deleted }, index) => {
+    items.push({ type, id: `own-${id}-${index}`, person: id, ...(deleted ? { deleted } : {}) });
+  });
+  spec.payments.forEach((one, index) => {
+    items.push({ ...one, id: `paid-${id}-${index}`, person: id, filedBy: { side: 'insurer' } });
+  });
   return items;
+}
+
+/** The `document-default` deny that stands without a period: what the holder unmasks while it does is exempt (W5). */
+const maskingOf = (consents: readonly ConsentItem[]): ConsentItem | undefined =>
+  consents.find(
+    (one) =>
+      one.kind === 'document-default' &&
+      one.provision === 'deny' &&
+      one.status === 'active' &&
+      one.period === undefined,
+  );
+
+function vaccineItems(id: string, spec: PersonSpec, consents: readonly ConsentItem[]): readonly Item[] {
+  const masking = maskingOf(consents);
+  return spec.vaccines.map((one, index): Item => {
+    // W6: the holder hides nothing from themself
+    const labels =
+      one.filedBy.side === 'holder' ? one.labels.filter((label) => label !== 'INVISIBLE_PATIENT') : one.labels;
+    const unmask = masking !== undefined && one.unmask && !one.deleted && !labels.includes('INVISIBLE_PATIENT');
+    return {
+      type: 'Immunization',
+      id: `vaccine-${id}-${index}`,
+      person: id,
+      labels: unmask ? labels.filter((label) => label !== 'MASQUE_PS') : labels,
+      filedBy: one.filedBy,
+      filedAt: one.filedAt,
+      ...(one.deleted ? { deleted: true } : {}),
+      ...(unmask ? { unmaskedUnder: masking.id } : {}),
+    };
+  });
 }
 
 /** contract.md "Consents", one active entry a key (the last one), and A7: a block ends permits and memberships. */
@@ -347,13 +412,7 @@ function settle(
 
 /** Documents with their Binary and Provenance, a List over those listed of one author, replacements. */
 function documentItems(id: string, spec: PersonSpec, consents: readonly ConsentItem[]): readonly Item[] {
-  const masking = consents.find(
-    (one) =>
-      one.kind === 'document-default' &&
-      one.provision === 'deny' &&
-      one.status === 'active' &&
-      one.period === undefined,
-  );
+  const masking = maskingOf(consents);
   const items: Item[] = [];
   const listed: string[] = [];
   const author = spec.documents[0]?.filedBy;
@@ -784,6 +843,8 @@ export function concerned(world: World): readonly WorldCaller[] {
       }
     if (item.type === 'CareTeam') for (const id of item.members) if (isName(id)) add(id, item.structure, item.person);
     if (item.type === 'DocumentReference' && item.filedBy.person !== undefined && isName(item.filedBy.person))
+      add(item.filedBy.person, item.filedBy.structure ?? 's1', item.person);
+    if (item.type === 'Immunization' && item.filedBy.person !== undefined && isName(item.filedBy.person))
       add(item.filedBy.person, item.filedBy.structure ?? 's1', item.person);
     if (item.type === 'DocumentReference' && item.filedBy.side === 'feeder')
       callers.push({ kind: 'feeder', structure: item.filedBy.structure ?? 's1' });

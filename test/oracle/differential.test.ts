@@ -16,7 +16,7 @@ import {
   loadEngine,
   type Sight,
 } from '../support/engine.ts';
-import { storeFolder } from '../support/in-process.ts';
+import { type StoreShelf, storeShelf } from '../support/in-process.ts';
 import { baseInstant, callerIn, denseCallers, denseWorld, instants } from './arbitraries.ts';
 import { type Cell, cellsOf, INTERACTIONS, type Interaction, nameOf, possibleCells } from './cells.ts';
 import { auditItems, maySee, searchAllowed } from './decide.ts';
@@ -80,13 +80,13 @@ function expected(
 type Count = { permit: number; deny: number };
 
 describe('the engine decides as the oracle does', () => {
-  let folder: Awaited<ReturnType<typeof storeFolder>>;
+  let shelf: StoreShelf;
   let directory: Directory;
   beforeAll(async () => {
-    folder = await storeFolder();
-    directory = await directoryStore(folder.path, fc.sample(storedWorld, { seed: 1, numRuns: 1 })[0] as World);
+    shelf = await storeShelf();
+    directory = await directoryStore(shelf, fc.sample(storedWorld, { seed: 1, numRuns: 1 })[0] as World);
   });
-  afterAll(() => folder.dispose());
+  afterAll(() => shelf.dispose());
 
   const cells = new Map<string, Record<Interaction, Count>>();
   let compared = 0;

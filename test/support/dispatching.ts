@@ -1,12 +1,11 @@
 /** The dispatcher of a server in the test's own process, over a real store that holds a world; requests are plain data, no socket between. */
-import { join } from 'node:path';
 import { createDispatch, type Dispatched } from '../../server/app/dispatch.ts';
 import type { FhirRequest } from '../../server/app/request.ts';
 import type { Json } from '../../server/fhir/types.ts';
 import type { ResourceStore } from '../../server/ports/store.ts';
 import { baseInstant } from '../oracle/arbitraries.ts';
 import type { Instant, World, WorldCaller } from '../oracle/world.ts';
-import { depsFor, mintToken, openStore, storeFolder } from './in-process.ts';
+import { depsFor, mintToken, storeShelf } from './in-process.ts';
 import { policyOf } from './policy.ts';
 import { record, sameIds } from './twins.ts';
 
@@ -60,8 +59,8 @@ export async function dispatching(
   world: World,
   around: (store: ResourceStore) => ResourceStore = (store) => store,
 ): Promise<Dispatching> {
-  const folder = await storeFolder();
-  const store = openStore(join(folder.path, 'dispatching.db'));
+  const shelf = await storeShelf();
+  const store = await shelf.open('dispatching');
   let now = baseInstant;
   let made = 0;
   const nextId = (): string => {
@@ -83,7 +82,7 @@ export async function dispatching(
     },
     dispose: async () => {
       await store.close();
-      await folder.dispose();
+      await shelf.dispose();
     },
   };
 }

@@ -3,8 +3,6 @@
  * question is asked under the guard that the interaction of that name asks under, of the store or, what is the same (`test/agreement.test.ts`)
  * and quicker, of the definition of what a guard means.
  */
-import { copyFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type Access, createAccess } from '../../server/access/access.ts';
 import { accessOptions } from '../../server/app/caller-access.ts';
 import type { Deps } from '../../server/app/deps.ts';
@@ -18,7 +16,7 @@ import { guarded } from '../../server/query/plan.ts';
 import { ALL } from '../../server/query/predicate.ts';
 import { baseInstant } from '../oracle/arbitraries.ts';
 import type { Instant, Item, World, WorldCaller } from '../oracle/world.ts';
-import { depsFor, mintToken, openStore } from './in-process.ts';
+import { depsFor, mintToken, type StoreShelf } from './in-process.ts';
 import { policyOf } from './policy.ts';
 import { type Recording, record, refOfItem, sameIds } from './twins.ts';
 
@@ -49,15 +47,16 @@ export type Engine = {
 /** Whether the server declares the type of an item: others do not exist for it. */
 export const isServed = (item: { readonly type: string }): boolean => DECLARATIONS.has(item.type);
 
-/** The directory, which is the same in all worlds: a store file that holds it, and what was written to it. */
-export type Directory = { readonly path: string; readonly recording: Recording };
+/** The directory, which is the same in all worlds: a shelf with a store that holds it, and what was written to it. */
+export type Directory = { readonly shelf: StoreShelf; readonly recording: Recording };
 
-export async function directoryStore(folder: string, world: World): Promise<Directory> {
-  const path = join(folder, 'directory.db');
-  const store = openStore(path);
+const DIRECTORY = 'directory';
+
+export async function directoryStore(shelf: StoreShelf, world: World): Promise<Directory> {
+  const store = await shelf.open(DIRECTORY);
   const recording = await record(world, store, portsFor(world, store, baseInstant), 'directory');
   await store.close();
-  return { path, recording };
+  return { shelf, recording };
 }
 
 const portsFor = (world: World, store: ResourceStore, now: Instant, nextId: () => string = () => 'none'): Deps =>
@@ -68,9 +67,9 @@ let worlds = 0;
 /** Loads a world into a store of its own, beside the directory. */
 export async function loadEngine(world: World, directory: Directory): Promise<Engine> {
   worlds += 1;
-  const path = `${directory.path}.${worlds}`;
-  await copyFile(directory.path, path);
-  const store = openStore(path);
+  const name = `world-${worlds}`;
+  await directory.shelf.copy(DIRECTORY, name);
+  const store = await directory.shelf.open(name);
   const recording = await record(world, store, portsFor(world, store, baseInstant), 'persons');
   const linked = linkedOf([...directory.recording.puts, ...recording.puts], recording.spaces);
   const ids = sameIds(world);
@@ -97,7 +96,7 @@ export async function loadEngine(world: World, directory: Directory): Promise<En
       }),
     close: async () => {
       await store.close();
-      for (const suffix of ['', '-wal', '-shm']) await rm(`${path}${suffix}`, { force: true });
+      await directory.shelf.remove(name);
     },
   };
 }

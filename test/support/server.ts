@@ -2,10 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from './free-port.ts';
+import { storeFor } from './store-setting.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -29,6 +30,8 @@ export type TestServer = {
   /** The FHIR base URL, without a slash at the end. */
   readonly base: string;
   readonly folder: string;
+  /** The settings by which another server shares its store. */
+  readonly store: Readonly<Record<string, string>>;
   /** Everything written to stderr since the first start. */
   readonly stderr: () => string;
   readonly stdout: () => string;
@@ -44,25 +47,13 @@ export type TestServer = {
   readonly dispose: () => Promise<void>;
 };
 
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      probe.close(() => resolve(port));
-    });
-  });
-}
-
 /** Starts `server/main.ts` and waits until `/metadata` answers; fails with what it wrote when it does not. */
 export async function startServer(options: ServerOptions): Promise<TestServer> {
   const folder = await mkdtemp(join(tmpdir(), 'carnet-'));
   const port = await freePort();
   const base = `http://127.0.0.1:${port}/fhir`;
   const file = (name: string): string => join(folder, name);
+  const store = await storeFor(folder);
   await writeFile(file('issuers.json'), JSON.stringify(options.issuers(base)));
   const setClock = async (instant: number): Promise<void> => {
     // renamed into place, so that no request reads half an instant
@@ -74,7 +65,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     CARNET_PORT: String(port),
     CARNET_HOST: '127.0.0.1',
     CARNET_BASE_URL: base,
-    CARNET_STORE: `sqlite:${file('carnet.db')}`,
+    ...store.env,
     CARNET_ISSUERS: file('issuers.json'),
     CARNET_TEST: '1',
     ...options.env,
@@ -124,6 +115,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   };
   const dispose = async (): Promise<void> => {
     await end('SIGKILL');
+    await store.dispose();
     await rm(folder, { recursive: true, force: true });
   };
   try {
@@ -135,6 +127,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   return {
     base,
     folder,
+    store: store.env,
     stderr: () => errors,
     stdout: () => output,
     setClock,

@@ -18,7 +18,6 @@ import { accessOptions } from '../../server/app/caller-access.ts';
 import type { Deps } from '../../server/app/deps.ts';
 import { erase, save, settle, type Work } from '../../server/app/work.ts';
 import { auditEvent } from '../../server/audit/event.ts';
-import { SYSTEM } from '../../server/fhir/canonical.ts';
 import type { IndexEntry } from '../../server/fhir/index-entry.ts';
 import { indexResource } from '../../server/fhir/index-resource.ts';
 import type { Ref, Resource } from '../../server/fhir/types.ts';
@@ -26,7 +25,16 @@ import type { Filing, Put, ResourceStore, StoreUnit, Version } from '../../serve
 import { baseInstant, replacedAt } from '../oracle/arbitraries.ts';
 import { foundByTraits, maySee, see } from '../oracle/decide.ts';
 import { type Of, stateOf } from '../oracle/facts.ts';
-import type { ConsentItem, DocumentItem, FiledBy, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
+import type {
+  ConsentItem,
+  DocumentItem,
+  FiledBy,
+  ImmunizationItem,
+  Instant,
+  Item,
+  World,
+  WorldCaller,
+} from '../oracle/world.ts';
 import {
   appointmentBody,
   type ConsentParts,
@@ -34,11 +42,15 @@ import {
   communicationBody,
   consentBody,
   documentBody,
+  immunizationBody,
   listBody,
   organizationBody,
   patientBody,
+  payerBody,
   practitionerBody,
   practitionerRoleBody,
+  profileBody,
+  profileTypes,
   provenanceBody,
   relatedPersonBody,
 } from './fhir-bodies.ts';
@@ -173,6 +185,7 @@ function workOf(unit: StoreUnit, deps: Deps): Work {
     created: new Map(),
     uploads: new Map(),
     afterwards: [],
+    provides: { level: undefined },
     stale: new Set(),
     asked: new Set(),
   };
@@ -241,7 +254,7 @@ const tagged = (id: string, body: object): object => ({
 });
 
 async function writePersons(world: World, writer: Writer): Promise<void> {
-  const { write, body, remove, work } = writer;
+  const { write, body, remove } = writer;
   const of = <T extends Item['type']>(type: T): readonly Of<T>[] =>
     world.items.filter((item): item is Of<T> => item.type === type);
   const insurer = (now: Instant): Filing => filingOf({ side: 'insurer' }, undefined, now);
@@ -347,6 +360,43 @@ async function writePersons(world: World, writer: Writer): Promise<void> {
       { now: filedAt, owner: item.person, filing: creatorOf(item.filedBy, item.person, filedAt) },
     );
   }
+  for (const item of of('Immunization')) await writeVaccine(item, writer);
+  for (const item of world.items) {
+    if (!profileTypes.includes(item.type) || !('person' in item) || item.person === undefined) continue;
+    const filing = filingOf({ side: 'holder' }, item.person, born);
+    // beside its person, it names the vaccination or the document that it was known from
+    const known = world.items.find(
+      (one) => (one.type === 'Immunization' || one.type === 'DocumentReference') && one.person === item.person,
+    );
+    const named =
+      known === undefined || item.type !== 'Observation' ? {} : { derivedFrom: [{ reference: refOfItem(known) }] };
+    await write(item.id, tagged(item.id, { ...profileBody(item.type, `Patient/${item.person}`, item.id), ...named }), {
+      now: born,
+      owner: item.person,
+      filing,
+    });
+    if (item.deleted === true) await remove(refOfItem(item), deletedAt);
+  }
+  for (const item of [...of('ExplanationOfBenefit'), ...of('Coverage')]) {
+    const filedAt = item.filedAt === undefined ? born : at(item.filedAt);
+    const parts = {
+      patient: `Patient/${item.person}`,
+      insurer: 'Organization/caisse',
+      labels: item.labels,
+      text: `paid ${item.id}`,
+    };
+    await write(item.id, payerBody(item.type, parts), {
+      now: filedAt,
+      owner: item.person,
+      filing: filingOf(item.filedBy, item.person, item.filedAt === undefined ? undefined : filedAt),
+    });
+  }
+  for (const item of of('Task')) {
+    const filing = filingOf({ side: 'feeder', structure: item.depositedBy ?? 's1' }, undefined, lettersAt);
+    const about = item.person === undefined ? {} : { for: { reference: `Patient/${item.person}` } };
+    const body = { resourceType: 'Task', status: 'requested', intent: 'order', description: item.id, ...about };
+    await write(item.id, tagged(item.id, body), { now: lettersAt, owner: item.person, filing });
+  }
   for (const item of of('CareTeam')) {
     const filing = filingOf(item.writtenBy, undefined, teamsAt);
     const parts = {
@@ -368,69 +418,22 @@ async function writePersons(world: World, writer: Writer): Promise<void> {
     if (item.status === 'inactive' || item.members.length !== (item.formerMembers ?? item.members).length)
       await write(item.id, named(item.status, item.members), { now: blocksAt, owner: item.person, filing: by });
   }
-  for (const item of world.items) {
-    const plain = plainBody(item);
-    if (plain === undefined || !work.deps.declarations.has(item.type)) continue;
-    await write(item.id, plain.body, { now: plain.filedAt ?? born, owner: plain.owner, filing: plain.filing });
-  }
   for (const [index, item] of of('AuditEvent').entries()) await writeEvent(item, index, writer);
 }
 
-/** What a type that no builder of its own knows looks like, as far as rules ask: whom it is about, its labels, who filed it (D2, D3, D4, D12). */
-function plainBody(
-  item: Item,
-): { readonly body: object; readonly owner?: string; readonly filing: Filing; readonly filedAt?: Instant } | undefined {
-  switch (item.type) {
-    case 'Immunization':
-    case 'ExplanationOfBenefit':
-    case 'Coverage': {
-      const filedAt = item.filedAt === undefined ? undefined : at(item.filedAt);
-      const about = { reference: `Patient/${item.person}` };
-      const security = item.labels.map((code) => ({ system: SYSTEM.visibility, code }));
-      return {
-        body: {
-          resourceType: item.type,
-          ...(security.length === 0 ? {} : { meta: { security } }),
-          ...(item.type === 'Coverage' ? { beneficiary: about } : { patient: about }),
-        },
-        owner: item.person,
-        filing: filingOf(item.filedBy, item.person, filedAt),
-        ...(filedAt === undefined ? {} : { filedAt }),
-      };
-    }
-    case 'Condition':
-    case 'AllergyIntolerance':
-    case 'Procedure':
-    case 'FamilyMemberHistory':
-    case 'MedicationStatement':
-    case 'Observation':
-    case 'QuestionnaireResponse': {
-      const about = { reference: `Patient/${item.person}` };
-      const named = ['AllergyIntolerance', 'FamilyMemberHistory'].includes(item.type) ? 'patient' : 'subject';
-      return {
-        body: { resourceType: item.type, [named]: about },
-        owner: item.person,
-        filing: filingOf({ side: 'holder' }, item.person, born),
-      };
-    }
-    case 'Task': {
-      const feeder: FiledBy = {
-        side: 'feeder',
-        ...(item.depositedBy === undefined ? {} : { structure: item.depositedBy }),
-      };
-      return {
-        body: {
-          resourceType: 'Task',
-          ...(item.person === undefined ? {} : { for: { reference: `Patient/${item.person}` } }),
-          ...(item.depositedBy === undefined ? {} : { requester: { reference: `Organization/${item.depositedBy}` } }),
-        },
-        ...(item.person === undefined ? {} : { owner: item.person }),
-        filing: filingOf(feeder, item.person, born),
-      };
-    }
-    default:
-      return undefined;
+async function writeVaccine(item: ImmunizationItem, { write, remove }: Writer): Promise<void> {
+  const filedAt = item.filedAt === undefined ? born : at(item.filedAt);
+  // An item without a filing instant keeps L2.
+  const filing = filingOf(item.filedBy, item.person, item.filedAt === undefined ? undefined : filedAt);
+  const body = (labels: readonly string[]): object =>
+    immunizationBody({ patient: `Patient/${item.person}`, labels, lot: `lot of ${item.id}` });
+  const masked = item.unmaskedUnder === undefined ? item.labels : [...item.labels, 'MASQUE_PS'];
+  await write(item.id, body(masked), { now: filedAt, owner: item.person, filing });
+  if (item.unmaskedUnder !== undefined) {
+    const exempt = { ...filing, exempt: true };
+    await write(item.id, body(item.labels), { now: unmaskedAt, owner: item.person, filing: exempt });
   }
+  if (item.deleted === true) await remove(refOfItem(item), deletedAt);
 }
 
 async function writeConsent(world: World, item: ConsentItem, { write }: Writer): Promise<void> {

@@ -64,6 +64,16 @@ describe('the defaults', () => {
   test('the process has a configuration of its own', () => expect(loadConfig().port).toBeGreaterThan(0));
 });
 
+test('a mongodb is read as its url', () => {
+  const url = 'mongodb://carnet:secret@a.example,b.example/carnet?tls=true';
+  const config = readConfig({ CARNET_STORE: url, CARNET_MASTER_KEY_FILE: file(key) });
+  expect(config.store).toEqual({ kind: 'mongodb', url });
+});
+
+test('a password in a url is in no message', () => {
+  expect(() => readConfig({ CARNET_STORE: 'mongodb://carnet:secret@' })).toThrow(/^(?!.*secret)/);
+});
+
 test('every setting is read', () => {
   const clock = file('2026-03-02T09:00:00Z\n');
   const masterKey = file(key);
@@ -134,8 +144,14 @@ describe('a bad value stops the start with a sentence that names it', () => {
     ['base url that is none', { CARNET_BASE_URL: 'https://[/fhir' }, 'CARNET_BASE_URL'],
     [
       'another store',
-      { CARNET_STORE: 'mongodb://localhost' },
-      'CARNET_STORE is `mongodb://localhost`, which is not a store that this server has',
+      { CARNET_STORE: 'postgres://localhost' },
+      'CARNET_STORE holds a value, which is not a store that this server has',
+    ],
+    ['a mongodb without hosts', { CARNET_STORE: 'mongodb:///carnet' }, 'CARNET_STORE'],
+    [
+      'a mongodb whose key no other server has',
+      { CARNET_STORE: 'mongodb://a.example/carnet' },
+      'CARNET_MASTER_KEY_FILE',
     ],
     ['a store without a file', { CARNET_STORE: 'sqlite:' }, 'CARNET_STORE'],
     ['body bytes with a unit', { CARNET_MAX_BODY_BYTES: '10MB' }, 'CARNET_MAX_BODY_BYTES'],

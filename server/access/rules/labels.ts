@@ -37,6 +37,13 @@ export function professionalLabels(asking: Asking): Part {
 export const appointmentLabels = (asking: Asking): Part =>
   part('L1', or(authoredInPerson(asking), attending(asking), not(masked(asking, false))));
 
+/** L1 for a professional on payer data (D4): "mask everything" is about D1 and D2, and no emergency opens D4 (A6). */
+export const payerLabels = (asking: Asking): Part =>
+  part('L1', or(authored(asking), attending(asking), not(masked(asking, false))));
+
+/** The types on which "mask everything" counts: D1 and D2 (rules.md section 4). */
+export const MASKED_BY_DEFAULT: ReadonlySet<string> = new Set(['DocumentReference', 'Immunization', 'RelatedPerson']);
+
 /** L2 while it counts: the index holds `[filing, one calendar month later)`, or an unbounded range where the filing is not known. */
 const hiddenFromPatient = ({ now }: Asking): Predicate => range('_hidden', { hi: ['>', now] });
 

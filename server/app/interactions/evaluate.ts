@@ -29,7 +29,7 @@ import {
   type Way,
   waysOf,
 } from './known-actors.ts';
-import { relabel } from './label-operations.ts';
+import { LABELLED_TYPES, relabel } from './label-operations.ts';
 import {
   code,
   codes,
@@ -97,7 +97,11 @@ function readDraft(request: FhirRequest): Result<Draft> {
       'Parameters.parameter',
     );
   }
-  return ok({ kind: 'label', item: keyOf(ref), set });
+  const key = keyOf(ref);
+  if (!(LABELLED_TYPES as readonly string[]).includes(key.type)) {
+    return malformed(`labels change on ${LABELLED_TYPES.join(', ')}`, 'Parameters.parameter');
+  }
+  return ok({ kind: 'label', item: key, set });
 }
 
 /** Whom the caller may ask for: the holder, or a legal representative (W9, W12). */

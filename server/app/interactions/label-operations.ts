@@ -18,7 +18,7 @@ import { itemHolds, parsed, refile, save, seen, type Work } from '../work.ts';
 import { inScope } from './read.ts';
 
 /** The types on which labels are changed by operations. */
-export const LABELLED_TYPES = ['DocumentReference', 'RelatedPerson'] as const;
+export const LABELLED_TYPES = ['DocumentReference', 'Immunization', 'RelatedPerson'] as const;
 
 const WHO: Readonly<Record<string, VisibilityLabel>> = {
   patient: HIDDEN_FROM_PATIENT,

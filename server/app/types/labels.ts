@@ -1,6 +1,6 @@
 /** Labels as they travel: reading, checking and marking them. rules.md section 4 (L0 to L4), W4 to W6, W10; contract.md "Documents". */
 import { HIDDEN_FROM_PATIENT, MASKED, VISIBILITY_LABELS, type VisibilityLabel } from '../../access/rules/labels.ts';
-import { SYSTEM } from '../../fhir/canonical.ts';
+import { LABEL_SYSTEM_VARIANTS, SYSTEM } from '../../fhir/canonical.ts';
 import { addCalendarMonth, addParisDays, FOREVER, NEVER_BEFORE } from '../../fhir/interval.ts';
 import { asArray, asCoding, asObject, type Coding, codingsOf } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
@@ -38,7 +38,37 @@ export const labelsNow = (resource: JsonObject, filing: Filing, now: Instant): L
 
 /** Systems under which a label or a confidentiality could be smuggled. */
 const isLabelSystem = (system: string | undefined): boolean =>
-  system === SYSTEM.visibility || system === SYSTEM.confidentiality;
+  system === SYSTEM.visibility || system === SYSTEM.confidentiality || LABEL_SYSTEM_VARIANTS.has(system ?? '');
+
+/** N, R and V, which some senders write under the system of the visibility labels. */
+const CONFIDENTIALITY_CODE = /^[NRV]$/;
+
+/** The system that a label coding means. */
+function canonicalSystem({ system, code }: Coding): string | undefined {
+  const known = LABEL_SYSTEM_VARIANTS.get(system ?? '') ?? system;
+  return known === SYSTEM.visibility && CONFIDENTIALITY_CODE.test(code ?? '') ? SYSTEM.confidentiality : known;
+}
+
+/**
+ * The document with its labels under their canonical systems (fhir.md 4.5): what is stored, searched and decided is one spelling. Within one
+ * concept, two spellings of one label become one.
+ */
+export function withCanonicalLabels<T extends Resource>(document: T): T {
+  const concepts = asArray(document['securityLabel']);
+  const known = concepts.flatMap(codingsOf).every((c) => canonicalSystem(c) === c.system);
+  if (known) return document;
+  const canonical = concepts.map((concept): Json => {
+    const codings: JsonObject[] = [];
+    for (const coding of asArray(asObject(concept)?.['coding'])) {
+      const read = asCoding(coding);
+      const system = canonicalSystem(read);
+      const twice = codings.some((c) => c['system'] === system && c['code'] === read.code);
+      if (!twice) codings.push({ ...asObject(coding), ...(system === undefined ? {} : { system }) });
+    }
+    return { ...asObject(concept), coding: codings };
+  });
+  return { ...document, securityLabel: canonical };
+}
 
 /** Labels on types that carry none (D3, D5, D7 to D11) are refused when written. */
 export function refuseLabels(resource: JsonObject): Result<void> {
@@ -50,14 +80,13 @@ export function refuseLabels(resource: JsonObject): Result<void> {
     : ok(undefined);
 }
 
-const pathOf = (resource: JsonObject): string =>
-  resource['resourceType'] === 'DocumentReference'
-    ? 'DocumentReference.securityLabel'
-    : `${String(resource['resourceType'])}.meta.security`;
+/** Where a type carries its labels, as an expression for refusals. */
+export const pathOf = (type: string): string =>
+  type === 'DocumentReference' ? 'DocumentReference.securityLabel' : `${type}.meta.security`;
 
 /** Checks the labels of a resource that carries some: known, each once, L1 and L2 not together, confidentiality N only (L4). */
 export function checkLabels(resource: JsonObject): Result<void> {
-  const at = pathOf(resource);
+  const at = pathOf(String(resource['resourceType']));
   const codings = labelCodings(resource);
   if (resource['resourceType'] === 'DocumentReference') {
     const elsewhere = refuseLabels(resource);

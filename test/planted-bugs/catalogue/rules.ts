@@ -362,7 +362,7 @@ export const RULES: readonly PlantedBug[] = [
     id: 'rules/type-without-row-is-empty',
     fault: 'A search of a type that no row gives to the caller is an empty answer instead of a 403.',
     file: ACCESS,
-    find: 'hasRow: (type) => types.get(type)?.rows[caller.kind] !== undefined,',
+    find: 'hasRow: (type) => (types.get(type)?.rows[caller.kind]?.(asking) ?? []).length > 0,',
     replace: 'hasRow: (type) => types.has(type),',
     caughtBy: [DECIDING, `${STORIES}#09-`],
   },

@@ -43,8 +43,8 @@ export const WRITES: readonly PlantedBug[] = [
     id: 'writes/unqualified-identity-accepted',
     fault: 'W1: a feed with a provisional identity is attached.',
     file: IDENTITY,
-    find: "if (!isQualified(declared)) return unprocessable('the identity in the feed is not qualified', at, 'W1');",
-    replace: '',
+    find: '  if (!isQualified(declared)) {\n    return refused(',
+    replace: "  if (!isQualified(declared) && declared['name'] === undefined) {\n    return refused(",
     caughtBy: [`${DOCUMENTS}#W1: the identity`],
   },
   {
@@ -147,8 +147,8 @@ export const WRITES: readonly PlantedBug[] = [
   {
     id: 'writes/secret-session-files-openly',
     fault: 'W8: what is filed in a secret session is shown to the representatives.',
-    file: DOCUMENT,
-    find: 'if (caller.claims.secret) set.add(HIDDEN_FROM_REPRESENTATIVES);',
+    file: LABEL_RIGHTS,
+    find: 'if (work.caller.claims.secret) labels.add(HIDDEN_FROM_REPRESENTATIVES);',
     replace: '',
     caughtBy: [`${DOCUMENTS}#W8`],
   },
