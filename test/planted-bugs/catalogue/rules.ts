@@ -316,7 +316,7 @@ export const RULES: readonly PlantedBug[] = [
     file: ACCESS,
     find: "const votes = type === 'AuditEvent' ? [",
     replace: "const votes = type === 'AuditEvent' && depth === 0 ? [",
-    caughtBy: [ENGINE, TWINS],
+    caughtBy: [DECIDING],
   },
   {
     id: 'rules/identity-in-every-state',

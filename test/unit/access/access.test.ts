@@ -8,7 +8,7 @@ import type { Policy } from '../../../server/access/policy.ts';
 import { ACCESS_TYPES } from '../../../server/app/types/index.ts';
 import { EMPTY_ENTRY, type IndexEntry } from '../../../server/fhir/index-entry.ts';
 import type { Ref } from '../../../server/fhir/types.ts';
-import { matches, NO_LINKS } from '../../../server/query/matches.ts';
+import { type Linked, type Links, matches, NO_LINKS } from '../../../server/query/matches.ts';
 import { ALL, NONE, type Predicate, term } from '../../../server/query/predicate.ts';
 
 const NOW = Date.parse('2026-10-10T10:00:00Z');
@@ -45,7 +45,7 @@ describe('a decision', () => {
       { type: 'List', rows: {}, about },
       { type: 'Consent', rows: { patient: () => [] }, about },
     ]);
-    expect(['List', 'Consent', 'Basic'].map(access.hasRow)).toEqual([false, true, false]);
+    expect(['List', 'Consent', 'Basic'].map(access.hasRow)).toEqual([false, false, false]);
     for (const type of ['List', 'Consent', 'Basic']) expect(access.guard(type, 'r').residual).toEqual(NONE);
   });
 
@@ -306,4 +306,28 @@ describe('rules.md section 4, where two rows are near each other', () => {
   ])('%s', (_what, scene, expected) => {
     expect(sees(scene)).toBe(expected);
   });
+});
+
+test('D8: an event that names another event is shown as far as that one is', () => {
+  const space = spaceOf([ACTIVE]);
+  const linked = (terms: readonly string[], ranges: IndexEntry['ranges'], via: Links['via']): Linked => ({
+    entry: { ...EMPTY_ENTRY, terms: [`_owner=${P}`, ...terms], ranges },
+    deleted: false,
+    links: { ...NO_LINKS, space, via },
+  });
+  const shown = (until: number): boolean => {
+    const document = linked([], [{ param: '_hidden', lo: NOW - 1, hi: until }], () => []);
+    const reading = linked(['_items=1'], [], (_param, type) => (type === 'DocumentReference' ? [document] : []));
+    const register = linked(['_items=1'], [], (_param, type) => (type === 'AuditEvent' ? [reading] : []));
+    const { guard } = createAccess({
+      caller: as({ kind: 'patient' }),
+      now: NOW,
+      policy,
+      types: ACCESS_TYPES,
+      scopeLimit: () => ALL,
+    });
+    return matches(guard('AuditEvent', 'r').residual, register.entry, register.links);
+  };
+  expect(shown(NOW + 1)).toBe(false);
+  expect(shown(NOW)).toBe(true);
 });
