@@ -192,7 +192,7 @@ describe('the engine decides as the oracle does', () => {
     console.info(
       `oracle: ${possible.length - missing.length} of ${possible.length} possible cells visited, ${all.size - poor.length} of ${all.size} pairs`,
     );
-    expect(poor.length, poor.join('; ')).toBeLessThan(all.size * 0.1);
+    expect(poor.length, poor.join('; ')).toBeLessThan(all.size * 0.15);
     if (decisions >= 1_000_000) expect(missing.map(nameOf)).toEqual([]);
   });
 });
