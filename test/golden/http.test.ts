@@ -61,7 +61,9 @@ function nameCreated(name: string, { headers, text }: Told, names: World['names'
   const bundle = text.startsWith('{"resourceType":"Bundle"')
     ? (JSON.parse(text) as { readonly entry?: Entries })
     : undefined;
-  const inXml = text.startsWith('<?xml') ? [...text.matchAll(/<location value="([^"]*)"/g)].map(([, url]) => url ?? '') : [];
+  const inXml = text.startsWith('<?xml')
+    ? [...text.matchAll(/<location value="([^"]*)"/g)].map(([, url]) => url ?? '')
+    : [];
   const inJson = (bundle?.entry ?? []).map((e) => e.response?.location ?? '');
   const locations = [headers.get('location') ?? '', ...inJson, ...inXml];
   const counts = new Map<string, number>();

@@ -740,7 +740,10 @@ const XML = 'application/fhir+xml';
 /** The same request in XML, its body too where it is a resource that R4 defines; and a part of content, where content is asked for. */
 function varied(c: Choices, ask: Ask): Ask {
   if (ask.path.startsWith('Binary/') && ask.method === 'GET' && c.once(3))
-    return { ...ask, headers: { ...ask.headers, accept: '*/*', range: c.of(['bytes=0-3', 'bytes=-2', 'bytes=999999-']) } };
+    return {
+      ...ask,
+      headers: { ...ask.headers, accept: '*/*', range: c.of(['bytes=0-3', 'bytes=-2', 'bytes=999999-']) },
+    };
   if (!c.once(5)) return ask;
   const headers = { ...ask.headers, accept: XML };
   const body = ask.headers['content-type'] === 'application/fhir+json' ? inXml(ask.body) : undefined;
