@@ -25,6 +25,7 @@ function* study(size: number): Generator<Buffer> {
     yield piece;
   }
 }
+const megabytes = (bytes: number): string => (bytes / 1024 / 1024).toFixed(1);
 const hashOf = (pieces: Iterable<Uint8Array>): string => {
   const hash = createHash('sha256');
   for (const piece of pieces) hash.update(piece);
@@ -148,17 +149,21 @@ describe('big content', { timeout: 300_000 }, () => {
   });
 
   test('a study streams in and out within 64 MB', async () => {
-    const warm = await filed('application/dicom', 4 * PIECE, study(4 * PIECE));
+    // The store's page cache is 64 MiB, whatever is done with it: it is full before anything is measured.
+    const warm = await filed('application/dicom', 80 * PIECE, study(80 * PIECE));
     for await (const _ of await open(warm)) void _;
     const before = memory('VmRSS');
     const ref = await filed('application/dicom', SIZE, study(SIZE));
+    const afterUpload = memory('VmHWM') - before;
     const digest = createHash('sha256');
     const answer = await open(ref);
     expect(Number(answer.headers['content-length'])).toBe(SIZE);
     for await (const piece of answer) digest.update(piece as Buffer);
     expect(digest.digest('hex')).toBe(hashOf(study(SIZE)));
     const most = memory('VmHWM') - before;
-    console.info(`a study of ${SIZE >> 20} MiB took ${(most / 1024 / 1024).toFixed(1)} MiB`);
+    console.info(
+      `a study of ${SIZE >> 20} MiB took ${megabytes(afterUpload)} MiB in, ${megabytes(most)} MiB in and out`,
+    );
     expect(most).toBeLessThan(MEMORY);
 
     // A part of it, across the border of two chunks, and what a slow reader holds.
