@@ -136,6 +136,7 @@ async function tell(file: string): Promise<string> {
     for (const request of story.requests) {
       now = request.at === undefined ? now + MINUTE : Date.parse(request.at);
       await server.setClock(now);
+      if (request.wait > 0) await new Promise((resolve) => setTimeout(resolve, request.wait * 1000));
       const value = valuesOf(story, world, told);
       const sent = substitute(request.url, value);
       const answer = await fetch(sent, {

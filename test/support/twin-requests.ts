@@ -334,7 +334,7 @@ function reading(t: Terrain, c: Choices): Ask {
 
 /** The labels' operations. */
 function operating(t: Terrain, c: Choices): Ask {
-  const ref = target(t, c, ['DocumentReference', 'DocumentReference', 'RelatedPerson']);
+  const ref = target(t, c, ['DocumentReference', 'DocumentReference', 'RelatedPerson', 'Immunization', 'Immunization']);
   const name = c.of(['mask', 'unmask', 'hide', 'release']);
   const parameter: Readonly<Record<string, object>> = {
     mask: { name: 'atHoldersRequest', valueBoolean: true },
@@ -528,8 +528,22 @@ function freshBody(t: Terrain, c: Choices, type: string): Record<string, unknown
 
 const namedPerson = (type: string, person: string, c: Choices): Record<string, unknown> => {
   if (c.once(2)) return {};
-  if (type === 'RelatedPerson') return { patient: { reference: person } };
-  return ['DocumentReference', 'CareTeam'].includes(type) ? { subject: { reference: person } } : {};
+  const element = ABOUT[type];
+  return element === undefined ? {} : { [element]: { reference: person } };
+};
+
+/** By which element each type names its person. */
+const ABOUT: Readonly<Record<string, string>> = {
+  RelatedPerson: 'patient',
+  DocumentReference: 'subject',
+  CareTeam: 'subject',
+  Immunization: 'patient',
+  Condition: 'subject',
+  AllergyIntolerance: 'patient',
+  Observation: 'subject',
+  QuestionnaireResponse: 'subject',
+  ExplanationOfBenefit: 'patient',
+  Coverage: 'beneficiary',
 };
 
 function freshConsent(t: Terrain, c: Choices, patient: string): Record<string, unknown> {
@@ -581,6 +595,11 @@ function creating(t: Terrain, c: Choices): Ask {
     'Binary',
     'Practitioner',
     'AuditEvent',
+    'Immunization',
+    'Condition',
+    'Observation',
+    'Coverage',
+    'Task',
   ]);
   return posting(type, freshBody(t, c, type));
 }

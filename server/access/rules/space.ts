@@ -4,6 +4,7 @@ import { type Asking, grant, type Part, part, type Rows } from '../decision.ts';
 import { fact, standing } from '../space.ts';
 import { a2, attendingPermit, delegated, gate, lightGate, ownSpace, s1, treatOnly } from './gate.ts';
 import { appointmentLabels, holderLabels, representativeLabels } from './labels.ts';
+import { noticeInSight } from './notices.ts';
 
 const self = (param: string, { caller }: Asking): Predicate =>
   caller.self === undefined ? NONE : term(param, caller.self);
@@ -21,7 +22,9 @@ const attendingParts = (asking: Asking): readonly Part[] => [
 
 /** D5: messages. */
 export const communicationRows: Rows = {
-  patient: (asking) => [grant('D5', own('D5', asking), s1(asking, 'holder'), part('D5', self('_party', asking)))],
+  patient: (asking) => [
+    grant('D5', own('D5', asking), s1(asking, 'holder'), part('D5', self('_party', asking)), noticeInSight(asking)),
+  ],
   representative: (asking) => [
     grant(
       'D5',
@@ -32,6 +35,8 @@ export const communicationRows: Rows = {
         'D5',
         or(self('_party', asking), asking.caller.person === undefined ? NONE : term('_party', asking.caller.person)),
       ),
+      notSecret(),
+      noticeInSight(asking),
     ),
   ],
   professional: (asking) => [
@@ -153,6 +158,18 @@ export const careTeamRows: Rows = {
   ],
   feeder: (asking) => [grant('D11', ...lightGate(asking), part('D11', structure('_structure', asking)))],
   insurer: (asking) => [grant('D11', s1(asking, 'insurer'), part('D11', wroteIt(asking)))],
+};
+
+/** D12: tasks. The operator has them all; software of a structure, those of its own deposits, about nobody or in the state of the space. */
+export const taskRows: Rows = {
+  feeder: (asking) => {
+    const own = structure('_author', asking);
+    return [
+      grant('D12', part('D12', own), s1(asking, 'professional')),
+      grant('D12', part('D12', and(own, term('_nobody', '1')))),
+    ];
+  },
+  operator: () => [grant('D12', part('D12', ALL))],
 };
 
 /** Whether the caller legally represents the owner (W9: manages accesses like the holder). */
