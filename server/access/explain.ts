@@ -7,7 +7,7 @@ import { unreachable } from '../fhir/types.ts';
 import { and, not, or, owner, type Predicate, term } from '../query/predicate.ts';
 import type { Caller, Claims, Purpose } from './caller.ts';
 import type { Asking, RuleId, Vote } from './decision.ts';
-import { attending, attendingPermit, authored, authoredInPerson } from './rules/gate.ts';
+import { attending, attendingPermit, authored, authoredInPerson, namesOf } from './rules/gate.ts';
 import { MASKED, MASKED_BY_DEFAULT } from './rules/labels.ts';
 import type { Effect, ReasonKey } from './sentences.ts';
 import { denied, fact, permitted, standing } from './space.ts';
@@ -158,7 +158,7 @@ export function treatGrounds(asking: Asking): readonly Ground[] {
     { key: 'A3:attending', where: attendingPermit(asking) },
     { key: 'A3:professional', where: owner(permitted('professional-access', caller.self, now)) },
     { key: 'A3:structure', where: owner(permitted('organization-access', caller.structure, now)) },
-    { key: 'A3:team', where: and(member, owner(not(denied('care-team-default', [], now)))) },
+    { key: 'A3:team', where: and(member, owner(not(denied('care-team-default', namesOf(caller), now)))) },
   ];
 }
 
@@ -177,7 +177,9 @@ const DETAILS: Readonly<Record<Effect, Readonly<Record<RuleId, (asking: Asking, 
         return [
           { key: 'L1:author', where: and(masked, author) },
           { key: 'L1:attending', where: and(masked, attending(asking)) },
-          { key: 'L1:emergency', where: masked },
+          { key: 'L1:emergency', where: and(masked, owner(permitted('emergency-masked', '', asking.now))) },
+          // What is left is open by the host's choice (`emergencyMaskedUnlessDenied`).
+          { key: 'L1:host', where: masked },
         ];
       },
       D1a: ownItem,
@@ -198,10 +200,12 @@ const DETAILS: Readonly<Record<Effect, Readonly<Record<RuleId, (asking: Asking, 
   };
 
 /** L1 as it counts on a type: the label, or "mask everything" on D1 and D2 items. */
-const maskedFor = ({ now }: Asking, type: string): Predicate =>
+const maskedFor = ({ caller, now }: Asking, type: string): Predicate =>
   or(
     term('_label', MASKED),
-    MASKED_BY_DEFAULT.has(type) ? and(owner(denied('document-default', [], now)), not(term('_exempt', '1'))) : or(),
+    MASKED_BY_DEFAULT.has(type)
+      ? and(owner(denied('document-default', namesOf(caller), now)), not(term('_exempt', '1')))
+      : or(),
   );
 
 /** In which order reasons are told, and which of them make the others superfluous. */

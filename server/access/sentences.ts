@@ -104,9 +104,17 @@ const PERMIT: Readonly<Record<ReasonKey, Line>> = {
       en: 'The person opened their masked documents to emergency access.',
     },
   ),
+  'L1:host': plain(
+    'En urgence, les documents masqués sont ouverts, sauf refus.',
+    'In an emergency masked documents are open, unless refused.',
+  ),
   L2: plain('Le document n’est plus réservé aux professionnels.', 'The document is no longer kept to professionals.'),
   L3: plain('Le document n’est pas caché aux représentants.', 'The document is not hidden from representatives.'),
   L4: plain('La confidentialité du document est normale.', 'The document has normal confidentiality.'),
+  O2: voiced(
+    { fr: 'Cet avis vous concerne.', en: 'This notice is for you.' },
+    { fr: 'Cet avis concerne la personne.', en: 'This notice is for the person.' },
+  ),
   O4: voiced(
     { fr: 'Vous avez demandé une explication.', en: 'You asked for an explanation.' },
     { fr: 'Une explication a été demandée.', en: 'An explanation was asked for.' },
@@ -230,6 +238,7 @@ const DENY: Readonly<Record<ReasonKey, Line>> = {
   ),
   L3: plain('Cet élément est caché aux représentants.', 'This item is hidden from representatives.'),
   L4: plain('Cette confidentialité n’est pas admise.', 'This confidentiality is not accepted.'),
+  O2: plain('Seule la personne choisit ce dont elle est avisée.', 'Only the person chooses what they are told.'),
   O4: plain(
     'Seuls la personne et ses représentants demandent qui voit quoi.',
     'Only the person and their representatives ask who sees what.',

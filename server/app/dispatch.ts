@@ -15,9 +15,12 @@ import type { Deps } from './deps.ts';
 import { resolveCaller } from './facts.ts';
 import { createBinary } from './interactions/binary.ts';
 import { type Batch, readBatch, runBatch, runTransaction, type Transaction } from './interactions/bundle.ts';
+import { generated, isGeneration, publicationOf } from './interactions/generate-metadata.ts';
+import { isPublication, publish, stageInline } from './interactions/simplified-publish.ts';
 import { recordDone, recordRefusal } from './record.ts';
 import type { FhirRequest, FhirResponse } from './request.ts';
 import { route } from './route.ts';
+import { fileQuarantine } from './types/quarantine.ts';
 import { settle, type Work } from './work.ts';
 
 export type Dispatched = {
@@ -91,6 +94,8 @@ async function perform(deps: Deps, request: FhirRequest, claims: Claims, now: In
   const interaction = route(deps, request);
   if (!interaction.ok) return interaction;
   const performing = { now, interaction: interaction.value };
+  if (isGeneration(request)) return performGeneration(deps, request, claims, performing);
+  if (isPublication(request)) return performPublication(deps, request, claims, performing);
   const { rehearse } = interaction.value;
   return rehearse === undefined
     ? inUnit(deps, request, claims, performing)
@@ -98,6 +103,20 @@ async function perform(deps: Deps, request: FhirRequest, claims: Claims, now: In
 }
 
 type Performing = { readonly now: Instant; readonly interaction: Interaction };
+
+/** Runs a unit; once it is durable, and only then, does what its work left for afterwards. */
+async function durably<T>(deps: Deps, run: (unit: StoreUnit, begin: (work: Work) => void) => Promise<T>): Promise<T> {
+  // A store may run a unit again: what an earlier try left counts no more.
+  let begun: Work | undefined;
+  const value = await deps.store.unit((unit) => {
+    begun = undefined;
+    return run(unit, (work) => {
+      begun = work;
+    });
+  });
+  for (const then of begun?.afterwards ?? []) then();
+  return value;
+}
 
 async function workFor(deps: Deps, unit: StoreUnit, claims: Claims, now: Instant): Promise<Result<Work>> {
   const caller = await resolveCaller(unit, claims, deps.directory);
@@ -115,7 +134,9 @@ async function workFor(deps: Deps, unit: StoreUnit, claims: Claims, now: Instant
     written: { any: false },
     created: new Map(),
     uploads: new Map(),
+    afterwards: [],
     stale: new Set(),
+    provides: { level: undefined },
   });
 }
 
@@ -127,13 +148,14 @@ async function inUnit(
   { now, interaction }: Performing,
 ): Promise<Result<Answer>> {
   try {
-    return await deps.store.unit(async (unit): Promise<Result<Answer>> => {
+    return await durably(deps, async (unit, begin): Promise<Result<Answer>> => {
       const work = await workFor(deps, unit, claims, now);
       if (!work.ok) return work;
+      begin(work.value);
       const result = await interaction.run(work.value, request);
       if (!result.ok) {
         if (work.value.written.any) throw new Undo(result.failure);
-        await recordRefusal(work.value, request, interaction, result.failure);
+        await refuse(work.value, request, interaction, result.failure);
         return result;
       }
       await settle(work.value);
@@ -144,10 +166,17 @@ async function inUnit(
     if (!(error instanceof Undo)) throw error;
     await deps.store.unit(async (unit) => {
       const work = await workFor(deps, unit, claims, now);
-      if (work.ok) await recordRefusal(work.value, request, interaction, error.failure);
+      if (work.ok) await refuse(work.value, request, interaction, error.failure);
     });
     return fail(error.failure);
   }
+}
+
+/** What a refusal leaves, in one unit: its record, and the Task of a feed that failed the identity gate (W1). */
+async function refuse(work: Work, request: FhirRequest, interaction: Interaction, failure: Failure): Promise<void> {
+  await recordRefusal(work, request, interaction, failure);
+  if (failure.code === 'unprocessable' && failure.quarantine !== undefined)
+    await fileQuarantine(work, failure.quarantine);
 }
 
 /** Thrown out of the unit of a rehearsal, so that nothing of it remains, with what it found. */
@@ -184,6 +213,12 @@ async function performRehearsal(
   });
 }
 
+/** What the holder's side uploads can only become a deposit (W2): more than one has is refused while it arrives. */
+const largestContent = (deps: Deps, { kind }: Claims): number =>
+  kind === 'patient' || kind === 'representative'
+    ? Math.min(deps.limits.maxBinaryBytes, deps.policy.depositMaxBytes)
+    : deps.limits.maxBinaryBytes;
+
 /** Bytes are stored aside before the unit begins, and dropped unless it takes them. */
 async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, now: Instant): Promise<Result<Answer>> {
   if (request.body.kind !== 'bytes' || request.method !== 'POST' || request.path.join('/') !== 'Binary') {
@@ -193,12 +228,12 @@ async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, n
       : known;
   }
   const { source } = request.body;
+  const most = largestContent(deps, claims);
   let upload: { readonly id: string };
   try {
-    upload = await deps.store.stage(source, deps.limits.maxBinaryBytes);
+    upload = await deps.store.stage(source, most);
   } catch (error) {
-    if (error instanceof UploadTooLarge)
-      return fail({ code: 'too-large', text: `content has at most ${deps.limits.maxBinaryBytes} bytes` });
+    if (error instanceof UploadTooLarge) return fail({ code: 'too-large', text: `content has at most ${most} bytes` });
     throw error;
   }
   const contentType = await request.body.contentType;
@@ -217,6 +252,39 @@ async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, n
   } finally {
     if (!taken) await deps.store.discard(upload.id);
   }
+}
+
+/** ITI-105: the bytes are stored aside before the unit begins, and dropped unless it takes them. */
+async function performPublication(
+  deps: Deps,
+  request: FhirRequest,
+  claims: Claims,
+  { now, interaction }: Performing,
+): Promise<Result<Answer>> {
+  const staged = await stageInline(deps, request);
+  if (!staged.ok) return staged;
+  let taken = false;
+  try {
+    const run: Interaction['run'] = (work, asked) => publish(work, asked, staged.value);
+    const result = await inUnit(deps, request, claims, { now, interaction: { ...interaction, run } });
+    taken = result.ok && result.value.status === 201;
+    return result;
+  } finally {
+    if (!taken) for (const { upload } of staged.value) await deps.store.discard(upload);
+  }
+}
+
+/** ITI-106: a publication whose DocumentReference is read out of the document. */
+async function performGeneration(
+  deps: Deps,
+  request: FhirRequest,
+  claims: Claims,
+  performing: Performing,
+): Promise<Result<Answer>> {
+  const publication = publicationOf(request);
+  if (!publication.ok) return publication;
+  const result = await performPublication(deps, publication.value, claims, performing);
+  return result.ok ? ok(generated(result.value)) : result;
 }
 
 async function performTransaction(
@@ -256,9 +324,10 @@ async function performBatch(
   try {
     for (;;) {
       try {
-        return await deps.store.unit(async (unit): Promise<Result<Answer>> => {
+        return await durably(deps, async (unit, begin): Promise<Result<Answer>> => {
           const work = await workFor(deps, unit, claims, now);
           if (!work.ok) return work;
+          begin(work.value);
           taken.clear();
           const ran = await runBatch(work.value, request, batch, settled);
           if (ran.undo !== undefined) {
@@ -270,7 +339,7 @@ async function performBatch(
           if (ran.done)
             await recordDone(work.value, request, { ...interaction, action: ran.wrote ? 'update' : 'search' });
           for (const refusal of ran.refusals)
-            await recordRefusal(work.value, refusal.request, refusal.interaction, refusal.failure);
+            await refuse(work.value, refusal.request, refusal.interaction, refusal.failure);
           return ok(ran.answer);
         });
       } catch (error) {

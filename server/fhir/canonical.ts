@@ -8,6 +8,8 @@ const codeSystem = (name: string): string => `${EX}/CodeSystem/${name}`;
 const nos = (name: string, id: string): string => `https://mos.esante.gouv.fr/NOS/${name}/FHIR/${id}`;
 const hl7 = (name: string): string => `http://terminology.hl7.org/CodeSystem/${name}`;
 const balp = (name: string): string => `https://profiles.ihe.net/ITI/BALP/${name}`;
+const mhd = (name: string): string => `https://profiles.ihe.net/ITI/MHD/${name}`;
+const pdsm = (name: string): string => `https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/${name}`;
 
 /** Code systems and identifier systems. */
 export const SYSTEM = {
@@ -18,6 +20,8 @@ export const SYSTEM = {
   taskCode: codeSystem('task-code'),
   /** Tags of AuditEvents: `secret`. */
   audit: codeSystem('audit'),
+  /** What a notice is about: the event codes of the national app, and one of ours (`docs/notices.md`). */
+  notice: codeSystem('notice'),
 
   confidentiality: hl7('v3-Confidentiality'),
   actReason: hl7('v3-ActReason'),
@@ -25,6 +29,7 @@ export const SYSTEM = {
   participationType: hl7('v3-ParticipationType'),
   observationValue: hl7('v3-ObservationValue'),
   consentScope: hl7('consentscope'),
+  communicationCategory: hl7('communication-category'),
   auditEventType: hl7('audit-event-type'),
   auditEntityType: hl7('audit-entity-type'),
   objectRole: hl7('object-role'),
@@ -34,13 +39,29 @@ export const SYSTEM = {
   loinc: 'http://loinc.org',
   balpEntityType: balp('CodeSystem/BasicAuditEntityType'),
 
+  /** Kinds of the Lists of MHD: `submissionset`, `folder`. */
+  listType: mhd('CodeSystem/MHDlistTypes'),
+  /** Kinds of the identifiers of MHD: `uniqueId`, `entryUUID`. */
+  mhdIdentifierType: mhd('CodeSystem/IHE.MHD.MHDIdentifierType'),
+  /** What an identifier that is itself a URI has for its system. */
+  uri: 'urn:ietf:rfc:3986',
+  /** What is kept of a deposit in a Task: `identity`, `document`. */
+  taskInput: codeSystem('task-input'),
+  /** Why a feed was put aside: see `QUARANTINE_REASONS`. */
+  quarantineReason: codeSystem('quarantine-reason'),
+
   /** Visibility labels: `MASQUE_PS`, `INVISIBLE_PATIENT`, `INVISIBLE_REPRESENTANTS_LEGAUX`. Other spellings are not accepted. */
   visibility: nos('TRE_A07-StatutVisibiliteDocument', 'TRE-A07-StatutVisibiliteDocument'),
   documentClass: nos('TRE_A03-ClasseDocument', 'TRE-A03-ClasseDocument'),
+  /** Classes that are URNs: signatures. */
+  urnClass: nos('TRE_A10-NomenclatureURN', 'TRE-A10-NomenclatureURN'),
+  astmType: nos('TRE_A12-NomenclatureASTM', 'TRE-A12-NomenclatureASTM'),
   documentType: nos('TRE_A05-TypeDocComplementaire', 'TRE-A05-TypeDocComplementaire'),
   profession: nos('TRE_G15-ProfessionSante', 'TRE-G15-ProfessionSante'),
   /** Sector of a structure: `SA33` is a pharmacy. */
   sector: nos('TRE_R02-SecteurActivite', 'TRE-R02-SecteurActivite'),
+  /** Setting of a practice. */
+  practiceSetting: nos('TRE_A01-CadreExercice', 'TRE-A01-CadreExercice'),
   municipality: nos('TRE_R13-Commune', 'TRE-R13-Commune'),
 
   insNir: 'urn:oid:1.2.250.1.213.1.4.8',
@@ -58,6 +79,19 @@ export const SYSTEM = {
   /** Identity status of FR Core 2.2: `QUAL` allows the use of the INS, `VALI` does not. */
   identityStatus: 'https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-identity-status',
 } as const;
+
+/**
+ * Systems under which confidentiality and visibility travel (fhir.md 4.5), and the canonical one of each: the OIDs of XDS and CDA, the older
+ * HL7 URL, and the French copy TRE_A08.
+ */
+export const LABEL_SYSTEM_VARIANTS: ReadonlyMap<string, string> = new Map([
+  ['urn:oid:2.16.840.1.113883.5.25', SYSTEM.confidentiality],
+  ['2.16.840.1.113883.5.25', SYSTEM.confidentiality],
+  ['http://hl7.org/fhir/v3/Confidentiality', SYSTEM.confidentiality],
+  [nos('TRE_A08-HL7Confidentiality', 'TRE-A08-HL7Confidentiality'), SYSTEM.confidentiality],
+  ['urn:oid:1.2.250.1.213.1.1.4.13', SYSTEM.visibility],
+  ['1.2.250.1.213.1.1.4.13', SYSTEM.visibility],
+]);
 
 /** Identifiers that name one entry of the directory each: callers are resolved by them. */
 export const NATIONAL_IDENTIFIERS: readonly string[] = [
@@ -85,8 +119,65 @@ export const EXTENSION = {
   addressInseeCode: 'https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-address-insee-code',
   /** Of a mailbox in the directory; its `listeRouge` true keeps it out of searches. */
   mailboxMetadata: 'https://interop.esante.gouv.fr/ig/fhir/annuaire/StructureDefinition/as-ext-mailbox-mss-metadata',
+  /** PDSm: archived, which is beside the status. */
+  isArchived: pdsm('pdsm-ext-is-archived'),
+  designationType: mhd('StructureDefinition/ihe-designationType'),
+  sourceId: mhd('StructureDefinition/ihe-sourceId'),
+  authorOrg: mhd('StructureDefinition/ihe-authorOrg'),
   birthPlace: 'http://hl7.org/fhir/StructureDefinition/patient-birthPlace',
+  translation: 'http://hl7.org/fhir/StructureDefinition/translation',
 } as const;
 
 /** `Consent.policy.uri` of a consent kind. */
 export const policyUri = (kind: string): string => `${EX}/Policy/${kind}`;
+
+/** The profiles of a document that state which invariants hold for it, from the least to the most demanding. */
+export const DOCUMENT_LEVELS = ['minimal', 'comprehensive', 'pdsm'] as const;
+export type DocumentLevel = (typeof DOCUMENT_LEVELS)[number];
+
+/** `Bundle.meta.profile` of ITI-65 Provide Document Bundle, and what it claims of the documents inside. */
+export const PROVIDE_BUNDLE_PROFILES: ReadonlyMap<string, DocumentLevel> = new Map([
+  [mhd('StructureDefinition/IHE.MHD.Minimal.ProvideBundle'), 'minimal'],
+  [mhd('StructureDefinition/IHE.MHD.UnContained.Comprehensive.ProvideBundle'), 'comprehensive'],
+  [mhd('StructureDefinition/IHE.MHD.Comprehensive.ProvideBundle'), 'comprehensive'],
+  [pdsm('pdsm-comprehensive-provide-document-bundle'), 'pdsm'],
+]);
+
+/** `DocumentReference.meta.profile` of a document that is filed by itself. */
+export const DOCUMENT_PROFILES: ReadonlyMap<string, DocumentLevel> = new Map([
+  [mhd('StructureDefinition/IHE.MHD.Minimal.DocumentReference'), 'minimal'],
+  [mhd('StructureDefinition/IHE.MHD.UnContained.Comprehensive.DocumentReference'), 'comprehensive'],
+  [mhd('StructureDefinition/IHE.MHD.Comprehensive.DocumentReference'), 'comprehensive'],
+  [pdsm('pdsm-comprehensive-document-reference'), 'pdsm'],
+]);
+
+/** `DocumentReference.meta.profile` of ITI-105 Simplified Publish. */
+export const SIMPLIFIED_PROFILES: readonly string[] = [
+  mhd('StructureDefinition/IHE.MHD.SimplifiedPublish.DocumentReference'),
+  pdsm('pdsm-simplified-publish'),
+];
+
+/** What the server claims of a SubmissionSet that it makes itself. */
+export const SUBMISSION_SET_PROFILE = mhd('StructureDefinition/IHE.MHD.Minimal.SubmissionSet');
+
+/** `List.meta.profile` of SubmissionSets and Folders. */
+export const LIST_PROFILES: readonly string[] = [
+  SUBMISSION_SET_PROFILE,
+  mhd('StructureDefinition/IHE.MHD.UnContained.Comprehensive.SubmissionSet'),
+  mhd('StructureDefinition/IHE.MHD.Comprehensive.SubmissionSet'),
+  pdsm('pdsm-submissionset-comprehensive'),
+  mhd('StructureDefinition/IHE.MHD.Minimal.Folder'),
+  mhd('StructureDefinition/IHE.MHD.Comprehensive.Folder'),
+  pdsm('pdsm-folder-comprehensive'),
+];
+
+/** The actors of MHD and PDSm that this server is. */
+export const MHD_ACTORS: readonly string[] = [
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.UnContained'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.Comprehensive'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.Simplified'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.Generate'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentResponder'),
+  'https://interop.esante.gouv.fr/ig/fhir/pdsm/CapabilityStatement/PDSm-GestionnaireDePartageDeDocuments',
+];

@@ -371,10 +371,24 @@ function build<Out>(node: Node, from: ElementType, next: Next<Out>, context: Con
       };
     }
     case 'resolve':
-      throw new PathError('`resolve()` is supported only before `is`');
+      return build(node.on, from, (type) => containedOnly(type, next), context);
     default:
       return never(node);
   }
+}
+
+/** `resolve()` looks inside the resource alone: what is contained belongs to it, anything else is another resource's to show. */
+function containedOnly<Out>(type: ElementType, next: Next<Out>): Visit<Out> | undefined {
+  if (type.name !== 'Reference') throw new PathError('`resolve()` is of a Reference');
+  const then = next({ name: 'Resource' });
+  if (then === undefined) return undefined;
+  return (value, resource, out) => {
+    const text = isObject(value) ? value['reference'] : undefined;
+    if (typeof text !== 'string' || !text.startsWith('#')) return;
+    each<Out>('contained', (one, _container, sink) => {
+      if (isObject(one) && `#${String(one['id'])}` === text) then(one, resource, sink);
+    })(resource, resource, out);
+  };
 }
 
 /** A path that begins with a type: nothing comes of it in a resource of another type. */

@@ -1,7 +1,22 @@
 /** Outcomes as values. A throw is a bug (or a broken disk); everything a caller can provoke is one of these. */
 
+import type { JsonObject, Ref } from './types.ts';
+
 /** One fault of a request, for one OperationOutcome.issue. `at` is a FHIRPath expression where there is one. */
 export type Fault = { readonly text: string; readonly at?: string; readonly code?: string };
+
+/** Why a feed was put aside; no finer than what its sender is told. */
+export type QuarantineReason = 'identity-missing' | 'identity-not-qualified' | 'identity-not-equal' | 'subject-unknown';
+
+/** What a feed that failed the identity gate (W1) leaves for the operator: identity and metadata, no clinical content. */
+export type Quarantine = {
+  readonly reason: QuarantineReason;
+  /** The contained Patient of the feed, as sent. */
+  readonly identity: JsonObject | undefined;
+  readonly masterIdentifier: JsonObject | undefined;
+  /** The person whom the feed named, where its sender sees them. */
+  readonly person: Ref | undefined;
+};
 
 /** The closed list of refusals. `outcome.ts` gives each its status. */
 export type Failure =
@@ -24,7 +39,12 @@ export type Failure =
   /** 400: the request cannot be understood. */
   | { readonly code: 'malformed'; readonly faults: readonly Fault[] }
   /** 422: understood, and refused by a profile or a business rule. */
-  | { readonly code: 'unprocessable'; readonly faults: readonly Fault[]; readonly rule?: string }
+  | {
+      readonly code: 'unprocessable';
+      readonly faults: readonly Fault[];
+      readonly rule?: string;
+      readonly quarantine?: Quarantine;
+    }
   | { readonly code: 'unavailable'; readonly text: string; readonly retryAfterSeconds: number };
 
 export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: Failure };

@@ -203,6 +203,7 @@ export function lower(filter: Filter, on: Lowering): Predicate {
             hop: hop(on.guardOf(target.type), lower(target.filter, on), { deleted: false }),
           }),
         ),
+        ...(filter.contained === undefined ? [] : [lower(filter.contained, on)]),
       );
     case 'has':
       return {

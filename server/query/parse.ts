@@ -307,6 +307,10 @@ function readFilter(type: string, name: string, value: string, context: FilterCo
   if (name.startsWith('_has:')) return readHas(type, name, value, context);
   const dot = name.indexOf('.');
   if (dot !== -1) return readChain(type, [name.slice(0, dot), name.slice(dot + 1)], value, context);
+  return readMatch(type, name, value, context);
+}
+
+function readMatch(type: string, name: string, value: string, context: FilterContext): Read<Filter> {
   const [code = '', modifierText, more] = name.split(':');
   const { registry } = context.options;
   const parameter = parameterOf(registry, type, code);
@@ -364,7 +368,16 @@ function readChain(
   }
   if (targets.length === 0)
     return wantedType === undefined && fault.is === 'unknown' ? unknownParameter(context.written, type) : fault;
-  return read({ kind: 'chain', type, param: code, targets });
+  const contained = readContained(type, `${code}.${rest}`, value, context);
+  return read({ kind: 'chain', type, param: code, targets, ...(contained === undefined ? {} : { contained }) });
+}
+
+/** `author.family` also of an author who is contained: a parameter of the resource itself has that name. */
+function readContained(type: string, name: string, value: string, context: FilterContext): Filter | undefined {
+  const [code = ''] = name.split(':');
+  if (parameterOf(context.options.registry, type, code) === undefined) return undefined;
+  const own = readMatch(type, name, value, context);
+  return own.is === 'read' ? own.value : undefined;
 }
 
 function readHas(type: string, name: string, value: string, context: FilterContext): Read<Filter> {
@@ -391,7 +404,10 @@ function extent(filter: Filter): Extent {
       return { branches: 1, conditions };
     }
     case 'chain': {
-      const inner = filter.targets.map((t) => extent(t.filter));
+      const inner = [
+        ...filter.targets.map((t) => t.filter),
+        ...(filter.contained === undefined ? [] : [filter.contained]),
+      ].map(extent);
       return {
         branches: inner.reduce((sum, e) => sum + e.branches, 0),
         conditions: inner.reduce((sum, e) => sum + e.conditions, 0),

@@ -56,6 +56,8 @@ export type Filter =
       readonly type: string;
       readonly param: string;
       readonly targets: readonly { readonly type: string; readonly filter: Filter }[];
+      /** The same of what is contained, where a parameter of the resource itself says it (`author.family`). */
+      readonly contained?: Filter;
     }
   /** `_has:Provenance:target:agent=`: a resource of type `source` names it in `param`, and `filter` holds for that one. */
   | {

@@ -1,4 +1,7 @@
 /** Valid R4 bodies of synthetic people and everything of theirs, as `contract.md` wants them on the wire. */
+import { shippedDocumentClasses } from '../../server/adapters/document-classes.ts';
+
+const classes = shippedDocumentClasses();
 
 /** The constant base of our canonicals. */
 export const EX = 'https://carnet.example/fhir';
@@ -205,7 +208,10 @@ export const documentBody = (parts: DocumentParts): Resource => ({
   category: [
     {
       coding: [
-        { system: 'https://mos.esante.gouv.fr/NOS/TRE_A03-ClasseDocument/FHIR/TRE-A03-ClasseDocument', code: '10' },
+        {
+          system: 'https://mos.esante.gouv.fr/NOS/TRE_A03-ClasseDocument/FHIR/TRE-A03-ClasseDocument',
+          code: classes.get(parts.typeCode) ?? '10',
+        },
       ],
     },
   ],

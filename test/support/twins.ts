@@ -37,6 +37,7 @@ import type {
 } from '../oracle/world.ts';
 import {
   appointmentBody,
+  type ConsentParts,
   careTeamBody,
   communicationBody,
   consentBody,
@@ -183,6 +184,8 @@ function workOf(unit: StoreUnit, deps: Deps): Work {
     written: { any: false },
     created: new Map(),
     uploads: new Map(),
+    afterwards: [],
+    provides: { level: undefined },
     stale: new Set(),
     asked: new Set(),
   };
@@ -385,7 +388,7 @@ async function writePersons(world: World, writer: Writer): Promise<void> {
     await write(item.id, payerBody(item.type, parts), {
       now: filedAt,
       owner: item.person,
-      filing: filingOf(item.filedBy, item.person, filedAt),
+      filing: filingOf(item.filedBy, item.person, item.filedAt === undefined ? undefined : filedAt),
     });
   }
   for (const item of of('Task')) {
@@ -420,7 +423,8 @@ async function writePersons(world: World, writer: Writer): Promise<void> {
 
 async function writeVaccine(item: ImmunizationItem, { write, remove }: Writer): Promise<void> {
   const filedAt = item.filedAt === undefined ? born : at(item.filedAt);
-  const filing = filingOf(item.filedBy, item.person, filedAt);
+  // An item without a filing instant keeps L2.
+  const filing = filingOf(item.filedBy, item.person, item.filedAt === undefined ? undefined : filedAt);
   const body = (labels: readonly string[]): object =>
     immunizationBody({ patient: `Patient/${item.person}`, labels, lot: `lot of ${item.id}` });
   const masked = item.unmaskedUnder === undefined ? item.labels : [...item.labels, 'MASQUE_PS'];
@@ -439,7 +443,7 @@ async function writeConsent(world: World, item: ConsentItem, { write }: Writer):
   const filing = filingOf(item.writtenBy, item.person, now);
   const source = world.items.find((one) => one.type === 'DocumentReference' && one.person === item.person);
   const parts = (one: ConsentItem): object => ({
-    ...consentBody({
+    ...withActors(one, {
       kind: one.kind,
       patient: `Patient/${one.person}`,
       performer: one.writtenBy.side === 'insurer' ? 'Organization/caisse' : `Patient/${one.person}`,
@@ -462,6 +466,16 @@ async function writeConsent(world: World, item: ConsentItem, { write }: Writer):
   }
   await write(item.id, parts({ ...item, status: 'active' }), { now, owner: item.person, filing });
   if (item.status === 'inactive') await write(item.id, parts(item), { now: now + 600_000, owner: item.person, filing });
+}
+
+/** The entry with every actor of a wild one, however many (A0); `malformed` adds one that no kind names. */
+function withActors(item: ConsentItem, parts: ConsentParts): Resource {
+  const body = consentBody(parts) as unknown as Resource;
+  const actors = [...item.actors, ...(item.malformed === true ? [{ type: 'Device', id: 'unknown' }] : [])];
+  if (actors.length < 2 && item.malformed !== true) return body;
+  const role = { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v3-ParticipationType', code: 'IRCP' }] };
+  const actor = actors.map(({ type, id }) => ({ role, reference: { reference: `${type}/${id}` } }));
+  return { ...body, provision: { ...(body['provision'] as object), actor } } as unknown as Resource;
 }
 
 const documentFiling = (item: DocumentItem): Filing => ({

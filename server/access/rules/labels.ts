@@ -1,8 +1,8 @@
 /** rules.md section 4, label gate L0 to L3: who an item's labels hide it from. */
-import { and, not, or, owner, type Predicate, range, term } from '../../query/predicate.ts';
+import { ALL, and, not, or, owner, type Predicate, range, term } from '../../query/predicate.ts';
 import { type Asking, type Part, part } from '../decision.ts';
 import { denied, permitted } from '../space.ts';
-import { attending, authored, authoredInPerson } from './gate.ts';
+import { attending, authored, authoredInPerson, namesOf } from './gate.ts';
 
 export const MASKED = 'MASQUE_PS';
 export const HIDDEN_FROM_PATIENT = 'INVISIBLE_PATIENT';
@@ -15,16 +15,21 @@ export type VisibilityLabel = (typeof VISIBILITY_LABELS)[number];
 const masked = (asking: Asking, byDefaultToo: boolean): Predicate =>
   or(
     term('_label', MASKED),
-    byDefaultToo ? and(owner(denied('document-default', [], asking.now)), not(term('_exempt', '1'))) : or(),
+    byDefaultToo
+      ? and(owner(denied('document-default', namesOf(asking.caller), asking.now)), not(term('_exempt', '1')))
+      : or(),
   );
 
 /** L1 for a professional on D1 and D2 items: author, attending physician, or not masked; in emergencies `emergency-masked` decides. */
 export function professionalLabels(asking: Asking): Part {
-  const { caller, now } = asking;
+  const { caller, now, policy } = asking;
   const opened =
     caller.purpose === 'TREAT'
       ? or()
-      : and(owner(permitted('emergency-masked', '', now)), owner(not(denied('emergency-masked', [], now))));
+      : and(
+          policy.emergencyMaskedUnlessDenied ? ALL : owner(permitted('emergency-masked', '', now)),
+          owner(not(denied('emergency-masked', namesOf(caller), now))),
+        );
   return part('L1', or(authored(asking), attending(asking), not(masked(asking, true)), opened));
 }
 

@@ -1,24 +1,27 @@
 /** https://hl7.org/fhir/R4/http.html#transaction: transaction (all or nothing, order irrelevant) and batch (each entry for itself). */
 
 import { systemGuard } from '../../access/decision.ts';
-import { EXTENSION } from '../../fhir/canonical.ts';
+import { type DocumentLevel, EXTENSION } from '../../fhir/canonical.ts';
 import { asArray, asObject, asText, extensionOf } from '../../fhir/json.ts';
 import { answerOf } from '../../fhir/outcome.ts';
 import { type Failure, fail, malformed, ok, type Result, unprocessable } from '../../fhir/result.ts';
-import type { JsonObject, Resource } from '../../fhir/types.ts';
-import { UploadTooLarge } from '../../ports/store.ts';
+import type { Json, JsonObject, Resource } from '../../fhir/types.ts';
 import type { Answer, Interaction } from '../answer.ts';
 import { etagOf, preferenceOf, versionAnswer } from '../answer.ts';
 import type { Deps } from '../deps.ts';
 import type { FhirRequest } from '../request.ts';
 import { route } from '../route.ts';
+import { extendFolder } from '../types/belongings.ts';
 import { forbidden } from '../types/filing.ts';
+import { quarantineOf } from '../types/quarantine.ts';
 import { settle, type Work } from '../work.ts';
 import { bundleText } from './bundle-text.ts';
+import { stageBase64 } from './inline-content.ts';
+import { checkProvided, insOfEntry, levelOfBundle, notBatch, withContainedIdentity } from './provide-bundle.ts';
 import { inScope } from './read.ts';
 import { localReferences, mapReferences, referencesOf } from './references.ts';
 import { conditionalMatches } from './search.ts';
-import { alreadyThere, createAs, withLiteralReferences, writeAnswer } from './write.ts';
+import { alreadyThere, createAs, update, withLiteralReferences, writeAnswer } from './write.ts';
 
 type Method = FhirRequest['method'];
 
@@ -38,7 +41,11 @@ type Entries = {
   /** Staged bytes of the Binary of an entry, by the entry's index. */
   readonly uploads: ReadonlyMap<number, string>;
 };
-export type Transaction = Entries & { readonly type: 'transaction' };
+export type Transaction = Entries & {
+  readonly type: 'transaction';
+  /** What the Bundle claims as ITI-65; undefined for any other transaction. */
+  readonly provides: DocumentLevel | undefined;
+};
 export type Batch = Entries & { readonly type: 'batch' };
 
 const METHODS: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
@@ -50,6 +57,8 @@ export async function readBatch(deps: Deps, request: FhirRequest): Promise<Resul
   const type = bundle['type'];
   if (type !== 'transaction' && type !== 'batch')
     return malformed('the Bundle is a `batch` or a `transaction`', 'Bundle.type');
+  const provides = levelOfBundle(bundle);
+  if (provides !== undefined && type === 'batch') return notBatch();
   const sent = asArray(bundle['entry']);
   if (sent.length > deps.limits.maxBundleEntries) {
     return fail({ code: 'too-large', text: `a Bundle has at most ${deps.limits.maxBundleEntries} entries` });
@@ -60,13 +69,18 @@ export async function readBatch(deps: Deps, request: FhirRequest): Promise<Resul
     if (!entry.ok) return entry;
     entries.push(entry.value);
   }
+  if (provides !== undefined) {
+    const slices = checkProvided(entries, provides);
+    if (!slices.ok) return slices;
+  }
   const staged = await stageContent(deps, entries);
   if (!staged.ok) return staged;
   const uploads = staged.value;
   const bare = entries.map((entry, index) =>
     uploads.has(index) ? { ...entry, resource: withoutData(entry.resource) } : entry,
   );
-  return ok({ type, entries: bare, uploads });
+  if (type === 'batch') return ok({ type, entries: bare, uploads });
+  return ok({ type, entries: provides === undefined ? bare : withContainedIdentity(bare), uploads, provides });
 }
 
 /** Stores the bytes of the Binaries to be created aside; on a refusal none remains. */
@@ -79,19 +93,9 @@ async function stageContent(deps: Deps, entries: readonly Entry[]): Promise<Resu
   for (const [index, entry] of entries.entries()) {
     const data = asText(entry.resource?.['data']);
     if (entry.resource?.['resourceType'] !== 'Binary' || entry.method !== 'POST' || data === undefined) continue;
-    const bytes = fromBase64(data);
-    if (bytes === undefined) {
-      return refuse({
-        code: 'unprocessable',
-        faults: [{ text: 'the data is not base64', at: `${entry.at}.resource.data` }],
-      });
-    }
-    try {
-      uploads.set(index, (await deps.store.stage(once(bytes), deps.limits.maxBinaryBytes)).id);
-    } catch (error) {
-      if (!(error instanceof UploadTooLarge)) throw error;
-      return refuse({ code: 'too-large', text: `content has at most ${deps.limits.maxBinaryBytes} bytes` });
-    }
+    const upload = await stageBase64(deps, data, `${entry.at}.resource.data`);
+    if (!upload.ok) return refuse(upload.failure);
+    uploads.set(index, upload.value);
   }
   return ok(uploads);
 }
@@ -100,16 +104,6 @@ const withoutData = (resource: JsonObject | undefined): JsonObject | undefined =
   const { data: _data, ...rest } = resource ?? {};
   return rest;
 };
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
-
-function fromBase64(text: string): Uint8Array | undefined {
-  const compact = text.replace(/\s+/g, '');
-  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(compact) || compact.length % 4 !== 0) return undefined;
-  return Buffer.from(compact, 'base64');
-}
 
 function readEntry(deps: Deps, entry: JsonObject | undefined, at: string): Result<Entry> {
   const asked = asObject(entry?.['request']);
@@ -265,6 +259,7 @@ export async function runTransaction(
   request: FhirRequest,
   transaction: Transaction,
 ): Promise<Result<Answer>> {
+  work.provides.level = transaction.provides;
   const planned = await plan(work, request, transaction.entries);
   if (!planned.ok) return planned;
   const { entries, byUrl, made, existing } = planned.value;
@@ -289,7 +284,7 @@ export async function runTransaction(
   }
   const loose = await unattached(work);
   if (loose) return forbidden('C6', 'this token is limited to one person: content comes with its document');
-  await refreshCreated(work, answers);
+  await refreshCreated(work, request, answers);
   const texts = entries.map((_, index) => responseText(request, answers.get(index) ?? { status: 200 }));
   return ok({ status: 200, body: bundleText({ type: 'transaction-response', entries: texts }) });
 }
@@ -358,6 +353,8 @@ async function targetOf(work: Work, request: FhirRequest, entry: Entry): Promise
   const { method, path, query } = entry;
   const [type = '', second] = path;
   if (stepOf(entry) === 'GET' || !work.deps.declarations.has(type)) return ok({ entry, creates: false });
+  const stands = work.provides.level === undefined ? undefined : insOfEntry(entry);
+  if (stands !== undefined) return standIn(work, entry, stands);
   if (second !== undefined) return ok({ entry, id: second, creates: false });
   if (method === 'POST') {
     const found = await alreadyThere(work, entry.headers['if-none-exist'], type);
@@ -389,6 +386,22 @@ async function targetOf(work: Work, request: FhirRequest, entry: Entry): Promise
   return ok({ entry: { ...entry, path: [type, first.id], query: [], resource }, id: first.id, creates: false });
 }
 
+/** The person whom the Patient entry of an ITI-65 stands for: found by INS inside what the caller sees, read and never written. */
+async function standIn(work: Work, entry: Entry, ins: readonly (readonly [string, string])[]): Promise<Result<Target>> {
+  const at = 'Patient.identifier';
+  if (ins.length === 0) return unprocessable('a person is named by an INS with its system', at, 'W1');
+  const found = await conditionalMatches(work, 'Patient', ins);
+  if (!found.ok) return found;
+  const [person] = found.value;
+  if (person === undefined) {
+    const left = quarantineOf(work, { reason: 'subject-unknown', identity: entry.resource });
+    return { ok: false, failure: { ...unprocessable('the person cannot be resolved', at, 'W1').failure, ...left } };
+  }
+  work.traces.push({ owner: person.owner, item: `Patient/${person.id}` });
+  const location = `${work.deps.baseUrl}/Patient/${person.id}/_history/${person.versionId}`;
+  return ok({ entry, id: person.id, creates: false, answer: { status: 200, etag: etagOf(person), location } });
+}
+
 /** References among entries, conditional references, and our own absolute ones become literal; what does not resolve fails the whole. */
 async function resolve(work: Work, entry: Entry, byUrl: Plan['byUrl']): Promise<Result<Entry>> {
   if (entry.resource === undefined) return ok(entry);
@@ -406,7 +419,8 @@ async function resolve(work: Work, entry: Entry, byUrl: Plan['byUrl']): Promise<
 }
 
 /** What another entry changed after it was created (a Binary that its document attached) is answered in the version that the transaction leaves. */
-async function refreshCreated(work: Work, answers: Map<number, Answer>): Promise<void> {
+async function refreshCreated(work: Work, request: FhirRequest, answers: Map<number, Answer>): Promise<void> {
+  const { returns } = preferenceOf(request);
   for (const [index, answer] of answers) {
     const [, type, id] = /\/([A-Z][A-Za-z]+)\/([A-Za-z0-9.-]+)\/_history\/[^/]+$/.exec(answer.location ?? '') ?? [];
     if (answer.status !== 201 || type === undefined || id === undefined) continue;
@@ -414,7 +428,7 @@ async function refreshCreated(work: Work, answers: Map<number, Answer>): Promise
     if (version === undefined || version.deleted || etagOf(version) === answer.etag) continue;
     answers.set(index, {
       ...answer,
-      ...versionAnswer(201, version, answer.body === undefined ? undefined : version.body),
+      ...versionAnswer(201, version, returns === 'representation' ? version.body : answer.body),
       location: `${work.deps.baseUrl}/${type}/${id}/_history/${version.versionId}`,
     });
   }
@@ -446,6 +460,10 @@ type Running = {
 async function runEntry(work: Work, request: FhirRequest, { id, upload }: Running): Promise<Result<Answer>> {
   const interaction = route(work.deps, request);
   if (!interaction.ok) return interaction;
+  const { item } = interaction.value;
+  if (work.provides.level !== undefined && request.method === 'PUT' && item?.type === 'List') {
+    return update(work, request, item, extendFolder);
+  }
   if (interaction.value.name !== 'create' && id === undefined) return interaction.value.run(work, request);
   const type = request.path[0] ?? '';
   if (id === undefined) {
@@ -480,16 +498,19 @@ const REASONS: Readonly<Record<number, string>> = {
 
 /** One entry of the answer. The resource itself is sent for a GET, and where `Prefer: return=representation` asks for it. */
 function responseText(request: FhirRequest, answer: Answer): string {
+  const written = answer.location !== undefined || answer.status === 201;
+  const returns = request.headers['prefer'] === undefined ? undefined : preferenceOf(request).returns;
+  const outcome = written && returns === 'OperationOutcome' ? answer.body : undefined;
   const response = JSON.stringify({
     status: REASONS[answer.status] ?? String(answer.status),
     ...(answer.location === undefined ? {} : { location: answer.location }),
     ...(answer.etag === undefined ? {} : { etag: answer.etag }),
     ...(answer.lastModified === undefined ? {} : { lastModified: new Date(answer.lastModified).toISOString() }),
+    // INVARIANT: `writeAnswer` made it, an OperationOutcome.
+    ...(outcome === undefined ? {} : { outcome: JSON.parse(outcome) as Json }),
   });
-  const written = answer.location !== undefined || answer.status === 201;
-  const asked = request.headers['prefer'] !== undefined && preferenceOf(request).returns === 'representation';
-  const body = answer.body === undefined || (written && !asked) ? '' : `"resource":${answer.body},`;
-  return `{${body}"response":${response}}`;
+  const sent = answer.body !== undefined && (!written || returns === 'representation');
+  return `{${sent ? `"resource":${answer.body},` : ''}"response":${response}}`;
 }
 
 export type BatchRun = {

@@ -2,15 +2,17 @@
 
 import { isTraitsOnly } from '../../access/access.ts';
 import { applyFhirPathPatch } from '../../fhir/fhirpath-patch.ts';
-import { asArray, asObject, asText, sameJson } from '../../fhir/json.ts';
+import { asArray, asObject, asText, referenceOf, sameJson } from '../../fhir/json.ts';
 import { applyJsonPatch } from '../../fhir/json-patch.ts';
 import { outcomeOk } from '../../fhir/outcome.ts';
 import { fail, malformed, ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Json, JsonObject, Key, Resource } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { type Answer, etagOf, ifMatchHolds, preferenceOf, versionAnswer } from '../answer.ts';
-import type { Accepted } from '../declaration.ts';
+import type { Accepted, WriteRules } from '../declaration.ts';
+import { conforms } from '../profiles.ts';
 import type { FhirRequest } from '../request.ts';
+import { putAside } from '../types/document.ts';
 import { forbidden } from '../types/filing.ts';
 import { declarationOf, erase, itemHolds, parsed, rowOf, save, seen, type Work } from '../work.ts';
 import { inScope } from './read.ts';
@@ -47,7 +49,7 @@ const bodyOf = (request: FhirRequest): Json | undefined =>
   request.body.kind === 'json' ? request.body.value : undefined;
 
 /** What is refused before any data is looked at: no scope, or a token that opens one search and nothing else (C5). */
-function mayTry(work: Work, letter: 'c' | 'u' | 'd', type: string): Result<void> {
+export function mayTry(work: Work, letter: 'c' | 'u' | 'd', type: string): Result<void> {
   const scope = inScope(work, letter, type);
   if (!scope.ok) return scope;
   return isTraitsOnly(work.caller)
@@ -118,11 +120,18 @@ export async function withLiteralReferences(work: Work, body: Json | undefined):
     const [first, second] = found.value;
     if (second !== undefined)
       return fail({ code: 'precondition-failed', text: 'a conditional reference matches more than one resource' });
-    if (first === undefined) return unprocessable('a conditional reference cannot be resolved');
+    if (first === undefined) {
+      const refused = unprocessable('a conditional reference cannot be resolved');
+      return isSubject(body, text) ? putAside(work, refused.failure, asObject(body) ?? {}) : refused;
+    }
     literal.set(text, `${type}/${first.id}`);
   }
   return ok(literal.size === 0 ? body : mapReferences(body, (text) => literal.get(text) ?? text));
 }
+
+/** Whether a document names its person so. */
+const isSubject = (body: Json, text: string): boolean =>
+  asObject(body)?.['resourceType'] === 'DocumentReference' && referenceOf(asObject(body)?.['subject']) === text;
 
 /** Creates under an id chosen by the server. */
 export async function createAs(work: Work, type: string, body: Json | undefined, id: string): Promise<Result<Version>> {
@@ -132,12 +141,29 @@ export async function createAs(work: Work, type: string, body: Json | undefined,
   if (rule === undefined) return notAllowed(`${type} is not created through the API`, allowOf(work, type, 'type'));
   const literal = await withLiteralReferences(work, body);
   if (!literal.ok) return literal;
-  const resource = prepared(work, type, literal.value);
+  const accepted = await acceptedBy(work, rule, prepared(work, type, literal.value), id);
+  return accepted.ok ? store(work, { type, id }, undefined, accepted.value, 'c') : accepted;
+}
+
+/** What the rule of the type makes of a resource that is valid. */
+async function acceptedBy(
+  work: Work,
+  rule: NonNullable<WriteRules['create']>,
+  resource: Result<Resource>,
+  id: string,
+): Promise<Result<Accepted>> {
   if (!resource.ok) return resource;
   const { id: _sent, ...withoutId } = resource.value;
   // INVARIANT: `resourceType` stays.
-  const accepted = await rule(work, withoutId as Resource, id);
-  return accepted.ok ? store(work, { type, id }, undefined, accepted.value, 'c') : accepted;
+  return rule(work, withoutId as Resource, id);
+}
+
+/** Creates what the server itself makes beside a document: by the same rule of the type, under the scope that allowed the document. */
+export async function createBeside(work: Work, type: string, body: Json, id: string): Promise<Result<Version>> {
+  const rule = declarationOf(work, type).writes.create;
+  if (rule === undefined) throw new Error(`${type} is not created`);
+  const accepted = await acceptedBy(work, rule, prepared(work, type, body), id);
+  return accepted.ok ? ok(await save(work, { key: { type, id }, before: undefined, ...accepted.value })) : accepted;
 }
 
 async function store(
@@ -147,13 +173,15 @@ async function store(
   accepted: Accepted,
   letter: 'c' | 'u',
 ): Promise<Result<Version>> {
+  const valid = conforms(work, accepted.resource);
+  if (!valid.ok) return valid;
   const version = await save(work, { key, before, ...accepted });
   const covered = await scopeCovers(work, letter, key);
   return covered.ok ? ok(version) : covered;
 }
 
 /** The target of a change: seen by the caller, not deleted, in the version they expect. */
-async function target(work: Work, request: FhirRequest, key: Key, letter: 'u' | 'd'): Promise<Result<Version>> {
+export async function target(work: Work, request: FhirRequest, key: Key, letter: 'u' | 'd'): Promise<Result<Version>> {
   const found = await seen(work, key);
   if (found === undefined) return fail({ code: 'not-found' });
   const covered = await scopeCovers(work, letter, key);
@@ -164,10 +192,16 @@ async function target(work: Work, request: FhirRequest, key: Key, letter: 'u' | 
     : fail({ code: 'precondition-failed', text: 'the resource has another version' });
 }
 
-export async function update(work: Work, request: FhirRequest, key: Key): Promise<Result<Answer>> {
+/** Replaces an item. `rule` stands for that of the type where an act of its own allows more (a Folder in ITI-65). */
+export async function update(
+  work: Work,
+  request: FhirRequest,
+  key: Key,
+  rule: WriteRules['update'] = declarationOf(work, key.type).writes.update,
+): Promise<Result<Answer>> {
   const allowed = mayTry(work, 'u', key.type);
   if (!allowed.ok) return allowed;
-  if (declarationOf(work, key.type).writes.update === undefined) {
+  if (rule === undefined) {
     return notAllowed(`${key.type} is not updated through the API`, allowOf(work, key.type, 'item'));
   }
   const body = asObject(bodyOf(request));
@@ -177,18 +211,22 @@ export async function update(work: Work, request: FhirRequest, key: Key): Promis
   if (!found.ok) return found;
   const resource = prepared(work, key.type, body);
   if (!resource.ok) return resource;
-  return change(work, request, found.value, { resource: resource.value, how: 'put', byPosition: false });
+  return change(work, request, found.value, { resource: resource.value, how: 'put', byPosition: false, rule });
 }
 
-type Changed = { readonly resource: Resource; readonly how: 'put' | 'patch'; readonly byPosition: boolean };
+type Changed = {
+  readonly resource: Resource;
+  readonly how: 'put' | 'patch';
+  readonly byPosition: boolean;
+  readonly rule: WriteRules['update'];
+};
 
 async function change(work: Work, request: FhirRequest, before: Version, changed: Changed): Promise<Result<Answer>> {
-  const rule = declarationOf(work, before.type).writes.update;
+  const { resource, how, byPosition, rule } = changed;
   if (rule === undefined) {
     return notAllowed(`${before.type} is not updated through the API`, allowOf(work, before.type, 'item'));
   }
   const current = parsed(before);
-  const { resource, how, byPosition } = changed;
   const accepted = await rule(work, { before, current, how, byPosition }, resource);
   if (!accepted.ok) return accepted;
   const row = accepted.value.rule ?? rowOf(before.type);
@@ -213,7 +251,8 @@ function sameContent(a: Resource, b: Resource): boolean {
 export async function patch(work: Work, request: FhirRequest, key: Key): Promise<Result<Answer>> {
   const allowed = mayTry(work, 'u', key.type);
   if (!allowed.ok) return allowed;
-  if (declarationOf(work, key.type).writes.update === undefined) {
+  const rule = declarationOf(work, key.type).writes.update;
+  if (rule === undefined) {
     return notAllowed(`${key.type} is not patched through the API`, allowOf(work, key.type, 'item'));
   }
   if (request.body.kind !== 'json')
@@ -233,7 +272,7 @@ export async function patch(work: Work, request: FhirRequest, key: Key): Promise
   }
   const valid = prepared(work, key.type, resource);
   if (!valid.ok) return valid;
-  return change(work, request, found.value, { resource: valid.value, how: 'patch', byPosition });
+  return change(work, request, found.value, { resource: valid.value, how: 'patch', byPosition, rule });
 }
 
 const sameServerMeta = (a: Resource, b: Resource): boolean =>

@@ -1,14 +1,15 @@
 /** W23: what belongs to documents. Binary, List and Provenance are filed with them and are never replaced by themselves. */
 import { binaryRows, listRows, provenanceRows } from '../../access/rules/documents.ts';
-import { asArray, asObject, referenceOf } from '../../fhir/json.ts';
+import { asArray, asObject, referenceOf, sameJson } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Ref, Resource } from '../../fhir/types.ts';
 import type { Filing } from '../../ports/store.ts';
-import type { Accepted, TypeDeclaration } from '../declaration.ts';
+import type { Accepted, Change, TypeDeclaration } from '../declaration.ts';
 import { filedBy, keyOf, seen, type Work } from '../work.ts';
-import { documentsNamed, mayDeposit, mayFeed } from './document.ts';
+import { documentsNamed, mayCorrect, mayDeposit, mayFeed } from './document.ts';
 import { aboutPerson, authorOf, filingMarks, forbidden, isAuthor, isHolderSide, unresolved } from './filing.ts';
 import { refuseLabels } from './labels.ts';
+import { kindOfList } from './list-metadata.ts';
 
 /** A Binary is filed by who may file documents. Alone it is about nobody: a token limited to one person files it in a transaction (C6). */
 async function createBinary(work: Work, resource: Resource): Promise<Result<Accepted>> {
@@ -80,6 +81,41 @@ async function createList(work: Work, list: Resource): Promise<Result<Accepted>>
   }
   return ok({ resource: list, owner: person.value, filing: authorOf(work) });
 }
+
+/** What may differ in a Folder to which documents were added. */
+const FOLDER_MAY_CHANGE: readonly string[] = ['entry', 'date', 'title', 'note', 'text', 'meta', 'id'];
+
+/** ITI-65, "add to Folder": entries are added to a Folder by who may correct it (W3), and nothing is taken out. */
+export async function extendFolder(work: Work, change: Change, list: Resource): Promise<Result<Accepted>> {
+  const { before, current } = change;
+  if (kindOfList(current) !== 'folder') return unprocessable('what is added to is a Folder', 'List.code', 'W23');
+  const allowed = await mayCorrect(work, before);
+  if (!allowed.ok) return allowed;
+  const labelled = refuseLabels(list);
+  if (!labelled.ok) return labelled;
+  const foreign = [...new Set([...Object.keys(current), ...Object.keys(list)])].find(
+    (name) => !FOLDER_MAY_CHANGE.includes(name) && !sameJson(current[name], list[name]),
+  );
+  if (foreign !== undefined)
+    return unprocessable(`\`${foreign}\` of a Folder does not change`, `List.${foreign}`, 'W10');
+  const [was, is] = [new Set(itemsOf(current)), new Set(itemsOf(list))];
+  if ([...was].some((item) => !is.has(item))) {
+    return unprocessable('a document is added to a Folder; none is taken out', 'List.entry', 'W23');
+  }
+  const added = [...is].filter((item) => !was.has(item));
+  if (added.some((item) => !item.startsWith('DocumentReference/'))) {
+    return unprocessable('a Folder holds documents', 'List.entry.item', 'W23');
+  }
+  const entry = added.map((reference) => ({ item: { reference } }));
+  const theirs = await documentsAreTheirs(work, { ...list, entry }, before.owner, 'List.entry.item');
+  if (!theirs.ok) return theirs;
+  return ok({ resource: list, owner: before.owner, filing: before.filing });
+}
+
+const itemsOf = (list: Resource): readonly string[] =>
+  asArray(list['entry'])
+    .map((e) => referenceOf(asObject(e)?.['item']))
+    .filter((item) => item !== undefined);
 
 async function createProvenance(work: Work, provenance: Resource): Promise<Result<Accepted>> {
   const labelled = refuseLabels(provenance);

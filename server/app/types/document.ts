@@ -4,12 +4,14 @@ import { systemGuard } from '../../access/decision.ts';
 import { contentRows, documentRows } from '../../access/rules/documents.ts';
 import { denied } from '../../access/space.ts';
 import { asArray, asObject, asText, codingsOf, referenceOf, sameJson } from '../../fhir/json.ts';
-import { fail, ok, type Result, unprocessable } from '../../fhir/result.ts';
-import type { Ref, Resource } from '../../fhir/types.ts';
-import type { Filing, Version } from '../../ports/store.ts';
+import { type Failure, fail, ok, type Result, unprocessable } from '../../fhir/result.ts';
+import type { Json, JsonObject, Ref, Resource } from '../../fhir/types.ts';
+import { CHUNK_BYTES, type Filing, type Version } from '../../ports/store.ts';
 import { or, owner, term } from '../../query/predicate.ts';
 import type { Accepted, Change, Marks, TypeDeclaration } from '../declaration.ts';
 import { allOf, erase, everyMatch, filedBy, holds, keyOf, parsed, save, seen, type Work } from '../work.ts';
+import { DEPOSIT_CONTENT, depositFault } from './deposit-content.ts';
+import { checkLevel, normalised, withUniqueIdType } from './document-metadata.ts';
 import {
   aboutPerson,
   authorOf,
@@ -25,6 +27,7 @@ import {
 import { sameIdentity } from './identity.ts';
 import { changeLabels, labelsAtFiling, rowOfLabels } from './label-rights.ts';
 import { checkLabels, checkSet, labelMarks, labelsOf, sameLabels, withConfidentiality, withLabels } from './labels.ts';
+import { quarantineOf } from './quarantine.ts';
 import { decidesFor, isAttending, notBlockedHere, standsFor, stateAllows } from './writing.ts';
 
 /** An unattached Binary waits this long for its document (contract.md "Documents"): one hour, in milliseconds. */
@@ -32,7 +35,6 @@ export const ATTACH_WITHIN = 3_600_000;
 
 /** W2: what a holder or representative deposits. */
 const DEPOSIT_TYPE = /^(DOCPAT|EXPPAT)|^11369-6$|^42348-3$/;
-const DEPOSIT_CONTENT = ['application/pdf', 'image/jpeg', 'image/png', 'image/tiff', 'text/plain'];
 
 /** W1: a feed needs no gate and no absence of a block; an opposition to feeding stops it. */
 export async function mayFeed(work: Work, person: Ref): Promise<Result<void>> {
@@ -79,7 +81,7 @@ async function checkContent(work: Work, document: Resource): Promise<Result<read
   for (const attachment of attachmentsOf(document)) {
     if (attachment['data'] !== undefined) {
       return unprocessable(
-        'the bytes of a document go into a Binary',
+        'in a Bundle, the bytes of a document go into a Binary of their own',
         'DocumentReference.content.attachment.data',
         'W23',
       );
@@ -100,6 +102,33 @@ async function checkContent(work: Work, document: Resource): Promise<Result<read
     found.push(binary);
   }
   return ok(found);
+}
+
+/**
+ * The document with the size and the hash (SHA-1, base64) of each attachment as the server counted them. What the sender states must be
+ * that: bytes damaged on their way are refused, not filed.
+ */
+async function withMeasures(work: Work, document: Resource): Promise<Result<Resource>> {
+  const content: Json[] = [];
+  for (const item of asArray(document['content']).map(asObject)) {
+    const attachment = asObject(item?.['attachment']);
+    const url = asText(attachment?.['url']);
+    const bytes = url === undefined ? undefined : await work.unit.bytes(keyOf(url));
+    const at = 'DocumentReference.content.attachment';
+    const { size, hash } = attachment ?? {};
+    if (url !== undefined && size !== undefined && Number(size) !== (bytes?.size ?? 0)) {
+      return unprocessable('the size is not that of the content', `${at}.size`, 'W1');
+    }
+    if (url !== undefined && hash !== undefined && hash !== bytes?.sha1) {
+      return unprocessable('the hash is not the SHA-1 of the content, in base64', `${at}.hash`, 'W1');
+    }
+    content.push(
+      bytes === undefined
+        ? (item ?? {})
+        : { ...item, attachment: { ...attachment, size: bytes.size, hash: bytes.sha1 } },
+    );
+  }
+  return ok(content.length === 0 ? document : { ...document, content });
 }
 
 /** A Binary belongs to the document that first refers to it; its security context says so. */
@@ -203,16 +232,32 @@ async function checkDeposit(work: Work, document: Resource, binaries: readonly V
         'W2',
       );
     }
+    const fault = depositFault(contentType, await contentOf(work, binary, size), work.deps.inflate);
+    if (fault !== undefined) return unprocessable(fault, 'DocumentReference.content.attachment', 'W2');
   }
   return ok(undefined);
 }
 
-async function create(work: Work, sent: Resource, id: string): Promise<Result<Accepted>> {
+/** The whole of a content that is no larger than a deposit may be. */
+async function contentOf(work: Work, binary: Version, size: number): Promise<Buffer> {
+  const key = { type: 'Binary', id: binary.id };
+  const chunks: Uint8Array[] = [];
+  for (let index = 0; index * CHUNK_BYTES < size; index += 1) {
+    const chunk = await work.unit.chunk(key, systemGuard('Binary', 'integrity'), index);
+    if (chunk !== undefined) chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+async function create(work: Work, asSent: Resource, id: string): Promise<Result<Accepted>> {
   const { caller } = work;
   if (caller.kind === 'insurer' || caller.kind === 'operator')
     return forbidden('W1', 'this caller never feeds a space');
+  const described = normalised(work, asSent);
+  if (!described.ok) return described;
+  const sent = described.value;
   const person = await aboutPerson(work, sent['subject'], 'DocumentReference.subject');
-  if (!person.ok) return person;
+  if (!person.ok) return putAside(work, person.failure, sent);
   const byHolder = isHolderSide(work);
   const allowed = byHolder ? await mayDeposit(work, person.value) : await mayFeed(work, person.value);
   if (!allowed.ok) return allowed;
@@ -220,6 +265,8 @@ async function create(work: Work, sent: Resource, id: string): Promise<Result<Ac
     return unprocessable('a new document is `current`', 'DocumentReference.status', 'W1');
   const labels = labelsAtFiling(work, sent);
   if (!labels.ok) return labels;
+  const level = checkLevel(sent, work.provides.level);
+  if (!level.ok) return level;
   if (!byHolder) {
     const identity = await sameIdentity(work, sent, person.value);
     if (!identity.ok) return identity;
@@ -237,13 +284,26 @@ async function create(work: Work, sent: Resource, id: string): Promise<Result<Ac
     const deposit = await checkDeposit(work, sent, content.value);
     if (!deposit.ok) return deposit;
   }
+  const measured = await withMeasures(work, sent);
+  if (!measured.ok) return measured;
   const free = await identifierFree(work, sent, filing, id);
   if (!free.ok) return free;
   if (replaced.value !== undefined) await supersede(work, replaced.value);
   await attach(work, content.value, id, person.value);
   const rule = byHolder ? 'W2' : 'W1';
-  return ok({ resource: withLabels(withConfidentiality(sent), set), owner: person.value, filing, rule });
+  const dated = { ...measured.value, date: sent['date'] ?? new Date(work.now).toISOString() };
+  const typed = level.value === undefined ? dated : withUniqueIdType(dated);
+  const resource = withLabels(withConfidentiality(typed), set);
+  return ok({ resource, owner: person.value, filing, rule });
 }
+
+/** A feed for a person who cannot be resolved: refused, and put aside for the operator (W1). */
+export const putAside = (work: Work, failure: Failure, document: JsonObject) =>
+  fail(
+    failure.code === 'unprocessable'
+      ? { ...failure, ...quarantineOf(work, { reason: 'subject-unknown', document }) }
+      : failure,
+  );
 
 const supersede = (work: Work, replaced: Version): Promise<Version> =>
   save(work, {
@@ -252,6 +312,7 @@ const supersede = (work: Work, replaced: Version): Promise<Version> =>
     resource: { ...parsed(replaced), status: 'superseded' },
     owner: replaced.owner,
     filing: replaced.filing,
+    event: 'superseded',
   });
 
 /** W10: never writable through update or patch. */
@@ -266,7 +327,10 @@ const FIXED = [
   'content',
 ];
 
-async function update(work: Work, change: Change, document: Resource): Promise<Result<Accepted>> {
+async function update(work: Work, change: Change, sent: Resource): Promise<Result<Accepted>> {
+  const described = normalised(work, sent);
+  if (!described.ok) return described;
+  const document = described.value;
   const labels = checkLabels(document);
   if (!labels.ok) return labels;
   const fixed = FIXED.find((name) => !sameJson(change.current[name], document[name]));

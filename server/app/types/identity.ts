@@ -1,11 +1,12 @@
 /** W1, the identity gate: a feed carries the INS, qualified, with traits equal to those of the space. Never attached otherwise. */
 import { systemGuard } from '../../access/decision.ts';
 import { EXTENSION, INS_SYSTEMS, SYSTEM } from '../../fhir/canonical.ts';
-import { asArray, asCoding, asObject, asText, extensionOf, referenceOf } from '../../fhir/json.ts';
-import { ok, type Result, unprocessable } from '../../fhir/result.ts';
+import { asArray, asCoding, asObject, asText, extensionOf } from '../../fhir/json.ts';
+import { type Failure, ok, type QuarantineReason, type Result, unprocessable } from '../../fhir/result.ts';
 import { fold } from '../../fhir/text.ts';
 import type { JsonObject, Ref, Resource } from '../../fhir/types.ts';
 import { keyOf, parsed, type Work } from '../work.ts';
+import { declaredIdentity, quarantineOf } from './quarantine.ts';
 
 /** The status that allows the use of the INS, decided from (system, code): `VALI` means two things in two versions (fhir.md 3.2). */
 const QUALIFIED: readonly (readonly [system: string, code: string])[] = [
@@ -105,21 +106,45 @@ export async function sameIdentityAs(work: Work, resource: Resource, person: Ref
         'W1',
       );
 }
+/** A refusal of the identity gate: told to the sender, and put aside for the operator. */
+const refused = (
+  work: Work,
+  text: string,
+  about: { readonly document: Resource; readonly person: Ref; readonly reason: QuarantineReason },
+): { readonly ok: false; readonly failure: Failure } => ({
+  ok: false,
+  failure: {
+    ...unprocessable(text, 'DocumentReference.context.sourcePatientInfo', 'W1').failure,
+    ...quarantineOf(work, about),
+  } as Failure,
+});
 
 /** Checks the identity that a document carries in `context.sourcePatientInfo` against the person it is filed for. */
 export async function sameIdentity(work: Work, document: Resource, person: Ref): Promise<Result<void>> {
-  const at = 'DocumentReference.context.sourcePatientInfo';
-  const local = referenceOf(asObject(document['context'])?.['sourcePatientInfo']);
-  const declared = asArray(document['contained'])
-    .map(asObject)
-    .find((r) => r?.['resourceType'] === 'Patient' && local === `#${asText(r['id'])}`);
-  if (declared === undefined) return unprocessable('a feed carries the identity of the person, contained', at, 'W1');
+  const about = { document, person };
+  const declared = declaredIdentity(document);
+  if (declared === undefined) {
+    return refused(work, 'a feed carries the identity of the person, contained', {
+      ...about,
+      reason: 'identity-missing',
+    });
+  }
   const stored = await work.unit.read(keyOf(person), systemGuard('Patient', 'integrity'));
-  if (stored === undefined) return unprocessable('the identity in the feed is not that of the person', at, 'W1');
+  if (stored === undefined) {
+    return refused(work, 'the identity in the feed is not that of the person', {
+      ...about,
+      reason: 'identity-not-equal',
+    });
+  }
   const known = parsed(stored);
-  if (!isQualified(declared)) return unprocessable('the identity in the feed is not qualified', at, 'W1');
+  if (!isQualified(declared)) {
+    return refused(work, 'the identity in the feed is not qualified', { ...about, reason: 'identity-not-qualified' });
+  }
   // One sentence for everything that is wrong about the person: a feeder probes no register of traits.
   return isQualified(known) && isSamePerson(declared, known)
     ? ok(undefined)
-    : unprocessable('the identity in the feed is not that of the person, qualified', at, 'W1');
+    : refused(work, 'the identity in the feed is not that of the person, qualified', {
+        ...about,
+        reason: 'identity-not-equal',
+      });
 }

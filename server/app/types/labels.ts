@@ -1,7 +1,7 @@
 /** Labels as they travel: reading, checking and marking them. rules.md section 4 (L0 to L4), W4 to W6, W10; contract.md "Documents". */
 import { HIDDEN_FROM_PATIENT, MASKED, VISIBILITY_LABELS, type VisibilityLabel } from '../../access/rules/labels.ts';
-import { SYSTEM } from '../../fhir/canonical.ts';
-import { addCalendarMonth, FOREVER, NEVER_BEFORE } from '../../fhir/interval.ts';
+import { LABEL_SYSTEM_VARIANTS, SYSTEM } from '../../fhir/canonical.ts';
+import { addCalendarMonth, addParisDays, FOREVER, NEVER_BEFORE } from '../../fhir/interval.ts';
 import { asArray, asCoding, asObject, type Coding, codingsOf } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Instant, Json, JsonObject, Resource } from '../../fhir/types.ts';
@@ -38,7 +38,37 @@ export const labelsNow = (resource: JsonObject, filing: Filing, now: Instant): L
 
 /** Systems under which a label or a confidentiality could be smuggled. */
 const isLabelSystem = (system: string | undefined): boolean =>
-  system === SYSTEM.visibility || system === SYSTEM.confidentiality;
+  system === SYSTEM.visibility || system === SYSTEM.confidentiality || LABEL_SYSTEM_VARIANTS.has(system ?? '');
+
+/** N, R and V, which some senders write under the system of the visibility labels. */
+const CONFIDENTIALITY_CODE = /^[NRV]$/;
+
+/** The system that a label coding means. */
+function canonicalSystem({ system, code }: Coding): string | undefined {
+  const known = LABEL_SYSTEM_VARIANTS.get(system ?? '') ?? system;
+  return known === SYSTEM.visibility && CONFIDENTIALITY_CODE.test(code ?? '') ? SYSTEM.confidentiality : known;
+}
+
+/**
+ * The document with its labels under their canonical systems (fhir.md 4.5): what is stored, searched and decided is one spelling. Within one
+ * concept, two spellings of one label become one.
+ */
+export function withCanonicalLabels<T extends Resource>(document: T): T {
+  const concepts = asArray(document['securityLabel']);
+  const known = concepts.flatMap(codingsOf).every((c) => canonicalSystem(c) === c.system);
+  if (known) return document;
+  const canonical = concepts.map((concept): Json => {
+    const codings: JsonObject[] = [];
+    for (const coding of asArray(asObject(concept)?.['coding'])) {
+      const read = asCoding(coding);
+      const system = canonicalSystem(read);
+      const twice = codings.some((c) => c['system'] === system && c['code'] === read.code);
+      if (!twice) codings.push({ ...asObject(coding), ...(system === undefined ? {} : { system }) });
+    }
+    return { ...asObject(concept), coding: codings };
+  });
+  return { ...document, securityLabel: canonical };
+}
 
 /** Labels on types that carry none (D3, D5, D7 to D11) are refused when written. */
 export function refuseLabels(resource: JsonObject): Result<void> {
@@ -114,16 +144,33 @@ export function withConfidentiality<T extends Resource>(resource: T): T {
   return { ...resource, securityLabel: [normal, ...asArray(resource['securityLabel'])] };
 }
 
-/** The guard's marks for labels: which stand, until when the holder is kept out (L2, W7), and the exemption from "mask everything" (W5). */
+/** W7: when the announcement of an item that is hidden from the holder takes its next step; `undefined` when there is none. */
+export function nextStep(labels: Labels, { filedAt, announced }: Filing): Instant | undefined {
+  if (!labels.has(HIDDEN_FROM_PATIENT) || filedAt === undefined || announced === 'visible') return undefined;
+  return announced === 'invited' ? addCalendarMonth(filedAt) : addParisDays(filedAt, 14);
+}
+
+/** Under which term the clock finds what is due on a day. */
+export const clockDay = (at: Instant): string => new Date(at).toISOString().slice(0, 10);
+
+/**
+ * The marks for labels: which stand, until when the holder is kept out (L2, W7), the exemption from "mask everything" (W5), and when the
+ * server's clock has to look at the item next.
+ */
 export function labelMarks(resource: JsonObject, filing: Filing): Marks {
   const labels = labelsOf(resource);
   const until = filing.filedAt === undefined ? FOREVER : addCalendarMonth(filing.filedAt);
+  const due = nextStep(labels, filing);
   return {
     terms: [
       ...[...labels].map((l) => ['_label', l] as const),
       ...(filing.exempt === true ? [['_exempt', '1'] as const] : []),
+      ...(due === undefined ? [] : [['_clock', clockDay(due)] as const, ['_clock', 'pending'] as const]),
     ],
-    ranges: labels.has(HIDDEN_FROM_PATIENT) ? [{ param: '_hidden', lo: NEVER_BEFORE, hi: until }] : [],
+    ranges: [
+      ...(labels.has(HIDDEN_FROM_PATIENT) ? [{ param: '_hidden', lo: NEVER_BEFORE, hi: until }] : []),
+      ...(due === undefined ? [] : [{ param: '_clock', lo: due, hi: due + 1 }]),
+    ],
   };
 }
 

@@ -1,8 +1,8 @@
 /** D12: what the host has to look into. A feed that was put in quarantine is a Task; the server writes it, the operator closes it. */
 import { taskRows } from '../../access/rules/space.ts';
 import { SYSTEM } from '../../fhir/canonical.ts';
-import { asObject, sameJson } from '../../fhir/json.ts';
-import { ok, type Result } from '../../fhir/result.ts';
+import { asArray, asObject, asText, codingsOf, referenceOf, sameJson } from '../../fhir/json.ts';
+import { ok, type QuarantineReason, type Result } from '../../fhir/result.ts';
 import type { Json, JsonObject, Ref, Resource } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import type { Accepted, Change, TypeDeclaration } from '../declaration.ts';
@@ -19,14 +19,20 @@ export type Quarantined = {
   readonly person: Ref | undefined;
   /** Why, for the operator and the structure: one sentence that repeats nothing of the register. */
   readonly reason: string;
+  /** The same as a code. */
+  readonly reasonCode?: QuarantineReason;
+  /** The identity that was sent, contained. */
+  readonly contained?: readonly JsonObject[];
   readonly input: readonly { readonly type: JsonObject; readonly value: Readonly<Record<`value${string}`, Json>> }[];
 };
 
 /** Writes the Task of a deposit of this caller; their structure reads it, and the operator. */
-export function quarantine(work: Work, { person, reason, input }: Quarantined): Promise<Version> {
+export function quarantine(work: Work, quarantined: Quarantined): Promise<Version> {
+  const { person, reason, reasonCode, contained = [], input } = quarantined;
   const { structure } = work.caller;
   const resource: Resource = {
     resourceType: 'Task',
+    ...(contained.length === 0 ? {} : { contained }),
     status: 'requested',
     statusReason: { text: reason },
     intent: 'order',
@@ -34,6 +40,9 @@ export function quarantine(work: Work, { person, reason, input }: Quarantined): 
     ...(person === undefined ? {} : { for: { reference: person } }),
     authoredOn: new Date(work.now).toISOString(),
     ...(structure === undefined ? {} : { requester: { reference: structure } }),
+    ...(reasonCode === undefined
+      ? {}
+      : { reasonCode: { coding: [{ system: SYSTEM.quarantineReason, code: reasonCode }] } }),
     ...(input.length === 0 ? {} : { input: input.map(({ type, value }) => ({ type, ...value })) }),
   };
   return save(work, {
@@ -45,6 +54,20 @@ export function quarantine(work: Work, { person, reason, input }: Quarantined): 
     rule: 'W1',
   });
 }
+
+/** What makes two quarantined deposits one: the structure, the document's masterIdentifier, the reason. */
+export const quarantineKey = (
+  by: string | undefined,
+  document: JsonObject | undefined,
+  reason: string | undefined,
+): string => [by ?? '', asText(document?.['system']) ?? '', asText(document?.['value']) ?? '', reason ?? ''].join('|');
+
+const keyOfTask = (task: Resource): string => {
+  const inputs = asArray(task['input']).map(asObject);
+  const document = asObject(inputs.find((i) => i?.['valueIdentifier'] !== undefined)?.['valueIdentifier']);
+  const [reason] = codingsOf(task['reasonCode']);
+  return quarantineKey(referenceOf(task['requester']), document, reason?.code);
+};
 
 /** What the operator says about a Task: how far it is, and a note. */
 const OPERATOR_ELEMENTS = ['status', 'businessStatus', 'note'];
@@ -73,7 +96,11 @@ export const task: TypeDeclaration = {
   rows: taskRows,
   writes: { update },
   marks: async (_work, resource, filing) => ({
-    terms: [...filingMarks(filing), ...(patientRef(resource['for']) === undefined ? [['_nobody', '1'] as const] : [])],
+    terms: [
+      ...filingMarks(filing),
+      ['_quarantine', keyOfTask(resource)],
+      ...(patientRef(resource['for']) === undefined ? [['_nobody', '1'] as const] : []),
+    ],
     ranges: [],
   }),
   feedsSpace: false,

@@ -218,7 +218,7 @@ describe('what cannot be compiled is an error at start-up', () => {
     ['Patient.name.toLowerCase()', '`toLowerCase()` is not supported'],
     ['Patient.name.', 'expected a name'],
     ['Patient.name)', 'unexpected'],
-    ['Patient.link.other.resolve().name', '`resolve()` is supported only before `is`'],
+    ['Patient.link.other.resolve().name', '`Resource` has no element `name`'],
     ['Patient.gender.text', '`code` has no element `text`'],
     ['Patient.constructor', 'has no element'],
     ['Patient.^', 'cannot read'],
