@@ -9,7 +9,11 @@ import {
   appointmentBody,
   careTeamBody,
   communicationBody,
+  immunizationBody,
   listBody,
+  payerBody,
+  profileBody,
+  profileTypes,
   provenanceBody,
   relatedPersonBody,
 } from '../support/fhir-bodies.ts';
@@ -80,6 +84,7 @@ describe.runIf(serverExists())('hidden is absent', () => {
     await s.grant(person, 'dr1', 'attending-physician');
     const permit = await s.grant(person, 'dr2');
     const h = s.holder(person);
+    await s.done(h, post(s.consent(person, 'profile-sharing', 'permit')));
     const doctor = s.professional('dr1');
     const dr1 = s.known('dr1');
     const { related } = await s.delegate(person, 'caregiver', ['message']);
@@ -91,7 +96,7 @@ describe.runIf(serverExists())('hidden is absent', () => {
       status: 'active',
     });
     const message = communicationBody({ subject: person.ref, sender: dr1, recipient: person.ref, text: CANARY });
-    const made: Readonly<Record<string, string>> = {
+    const made: Record<string, string> = {
       Patient: person.ref,
       Consent: permit,
       DocumentReference: document,
@@ -101,8 +106,13 @@ describe.runIf(serverExists())('hidden is absent', () => {
       Provenance: await s.made(doctor, post(provenanceBody(document, dr1, new Date(s.now()).toISOString()))),
       CareTeam: await s.made(s.feeder('s1'), post(team)),
       Communication: await s.made(doctor, post(message)),
+      Immunization: await s.made(doctor, post(immunizationBody({ patient: person.ref, labels: [], lot: CANARY }))),
       Appointment: await s.made(h, post(appointmentBody({ patient: person.ref, participants: [dr1], labels: [] }))),
     };
+    const paid = { patient: person.ref, insurer: s.known('fund'), labels: [], text: CANARY };
+    for (const type of ['ExplanationOfBenefit', 'Coverage'] as const)
+      made[type] = await s.made(s.insurer(), post(payerBody(type, paid)));
+    for (const type of profileTypes) made[type] = await s.made(h, post(profileBody(type, person.ref, CANARY)));
     for (const [type, ref] of Object.entries(made)) items.set(type, ref.split('/')[1] ?? '');
     const events = await s.done(h, get('AuditEvent?_count=1'));
     const [event] = (events.json?.entry ?? []) as readonly { readonly resource?: { readonly id?: string } }[];

@@ -12,6 +12,7 @@ import {
   patientBody,
   practitionerBody,
   practitionerRoleBody,
+  profileTypes,
   type Resource,
   relatedPersonBody,
   type Traits,
@@ -57,7 +58,11 @@ export const POLICY = {
   },
 };
 
-const PICTURED = 'Patient,Consent,CareTeam,RelatedPerson,DocumentReference,List,Provenance,Appointment,Communication';
+const PICTURED = [
+  'Patient,Consent,CareTeam,RelatedPerson,DocumentReference,List,Provenance,Appointment,Communication',
+  'Immunization,ExplanationOfBenefit,Coverage',
+  ...profileTypes,
+].join(',');
 
 export const START = Date.parse('2026-06-01T09:00:00Z');
 export const HOUR = 3_600_000;

@@ -350,7 +350,11 @@ export const immunizationBody = (parts: {
 /** The types of the medical profile, each with what it needs beside its person. */
 const PROFILE: Readonly<Record<string, (person: object, text: string) => object>> = {
   Condition: (subject, text) => ({ subject, code: { text } }),
-  AllergyIntolerance: (patient, text) => ({ patient, code: { text } }),
+  AllergyIntolerance: (patient, text) => ({
+    patient,
+    code: { text },
+    clinicalStatus: coded('http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical', 'active'),
+  }),
   Procedure: (subject, text) => ({ status: 'completed', subject, code: { text } }),
   FamilyMemberHistory: (patient, text) => ({ status: 'completed', patient, relationship: { text } }),
   MedicationStatement: (subject, text) => ({ status: 'active', subject, medicationCodeableConcept: { text } }),

@@ -2,8 +2,9 @@
 import { hop } from '../../query/plan.ts';
 import { ALL, not, or, type Predicate, term } from '../../query/predicate.ts';
 import { type Asking, type Part, part } from '../decision.ts';
+import { PROFILE_TYPES } from './profile.ts';
 
-/** The types whose items a notice may wait for: those that labels hide from the holder's side (D1, D2, D6), and what follows them. */
+/** The types whose items a notice may be about and wait for: those that labels may hide from the holder's side (D1, D2, D4, D6), what follows them, and the profile (D3). */
 export const CARE_TYPES: readonly string[] = [
   'DocumentReference',
   'Binary',
@@ -12,6 +13,9 @@ export const CARE_TYPES: readonly string[] = [
   'Immunization',
   'RelatedPerson',
   'Appointment',
+  'ExplanationOfBenefit',
+  'Coverage',
+  ...PROFILE_TYPES,
 ];
 
 /** One of the items that the notice is about is in this reader's sight; deleted ones count as if they were not. */
