@@ -4,6 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { dirname, resolve } from 'node:path';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import type { Habilitation, Policy } from './access/policy.ts';
 import { readMasterKey } from './adapters/master-key.ts';
@@ -307,12 +308,21 @@ function readPackagesFolder(path: string | undefined): string | undefined {
 
 function warningsOf(config: Omit<Config, 'warnings'>): readonly string[] {
   const { protocol, hostname } = new URL(config.baseUrl);
-  const isExposed = protocol === 'http:' && !isLoopbackHost(hostname.replace(/^\[(.*)\]$/, '$1'));
+  const isHere = isLoopbackHost(hostname.replace(/^\[(.*)\]$/, '$1'));
+  const isExposed = protocol === 'http:' && !isHere;
+  const { store, masterKeyFile } = config;
+  const isBeside =
+    store.kind === 'sqlite' && resolve(dirname(masterKeyFile ?? `${store.path}.key`)) === resolve(dirname(store.path));
   return [
     ...(config.clock.kind === 'file' ? [`${CLOCK_FILE} is set: this server does not tell the real time`] : []),
     ...(config.issuers.length === 0 ? [`${ISSUERS} is not set: every token is refused`] : []),
     ...(isExposed
       ? [`${BASE_URL} is plain http on another host than this machine: tokens and records travel in clear`]
+      : []),
+    ...(isBeside && !isHere
+      ? [
+          `the master key lies in the folder of the store, and whoever takes one has both: ${MASTER_KEY_FILE} names another place`,
+        ]
       : []),
   ];
 }

@@ -8,6 +8,7 @@ import { readBinary } from './interactions/binary.ts';
 import { evaluate } from './interactions/evaluate.ts';
 import { everything } from './interactions/everything.ts';
 import { explainAccess } from './interactions/explain-access.ts';
+import { GENERATE_METADATA } from './interactions/generate-metadata.ts';
 import { LABELLED_TYPES, labelOperation } from './interactions/label-operations.ts';
 import { history, read, vread } from './interactions/read.ts';
 import { search } from './interactions/search.ts';
@@ -82,6 +83,7 @@ export const OPERATION_NAMES: readonly string[] = [
   '$notification-preferences',
   '$everything',
   '$evaluate',
+  GENERATE_METADATA,
   '$validate',
 ];
 
@@ -92,6 +94,12 @@ const EVALUATION: Named = {
   run: async () => malformed('an evaluation is asked on its own, not in a Bundle'),
 };
 
+/** Its bytes are stored aside before the unit begins, which a Bundle has no place for. */
+const GENERATION: Named = {
+  name: 'operation',
+  action: 'create',
+  run: async () => malformed('metadata are generated on their own, not in a Bundle'),
+};
 /** `$validate`, of a type or of one item: it reads, and writes nothing. */
 const validation = (type: string, key: Key | undefined): Named => ({
   name: 'operation',
@@ -118,6 +126,9 @@ export function route(deps: Deps, request: FhirRequest): Result<Interaction> {
   }
   if (type === 'Consent' && second === '$evaluate' && third === undefined) {
     return method === 'POST' ? ok({ ...EVALUATION, type }) : notAllowed('POST');
+  }
+  if (type === 'DocumentReference' && second === GENERATE_METADATA && third === undefined) {
+    return method === 'POST' ? ok({ ...GENERATION, type }) : notAllowed('POST');
   }
   if (second === '$validate' && third === undefined) {
     return method === 'POST' ? ok({ ...validation(type, undefined), type }) : notAllowed('POST');

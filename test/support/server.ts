@@ -35,12 +35,16 @@ export type TestServer = {
   /** Everything written to stderr since the first start. */
   readonly stderr: () => string;
   readonly stdout: () => string;
+  /** The process's id while it runs. */
+  readonly pid: () => number | undefined;
   /** Sets the server's clock; only when started with one. */
   readonly setClock: (instant: number) => Promise<void>;
   /** SIGTERM, then the exit code (null when a signal ended it). */
   readonly stop: () => Promise<number | null>;
   /** SIGKILL. */
   readonly kill: () => Promise<void>;
+  /** Resolves when the running process has ended, whoever ended it. */
+  readonly ended: () => Promise<void>;
   /** Starts again on the same port and store, and waits until it answers. */
   readonly restart: () => Promise<void>;
   /** Ends it and removes the folder. */
@@ -130,10 +134,16 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     store: store.env,
     stderr: () => errors,
     stdout: () => output,
+    pid: () => child?.pid,
     setClock,
     stop: () => end('SIGTERM'),
     kill: async () => {
       await end('SIGKILL');
+    },
+    ended: async () => {
+      const running = child;
+      if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
+      await new Promise((resolve) => running.once('exit', resolve));
     },
     restart: start,
     dispose,
