@@ -18,6 +18,9 @@ import { mayTry, prepared, target } from './write.ts';
 const MODES = ['create', 'update', 'delete', 'profile'] as const;
 type Mode = (typeof MODES)[number];
 
+/** As many as a write would name. */
+const MOST_FINDINGS = 50;
+
 type Asked = {
   readonly resource: Json | undefined;
   readonly mode: Mode | undefined;
@@ -126,5 +129,5 @@ export async function validate(
     ...modeFindings(work, type, mode, asked.value, key),
     ...(asked.value.resource === undefined ? [] : findingsOn(work, type, asked.value)),
   ];
-  return ok({ status: 200, body: JSON.stringify(outcomeFound(findings)) });
+  return ok({ status: 200, body: JSON.stringify(outcomeFound(findings.slice(0, MOST_FINDINGS))) });
 }

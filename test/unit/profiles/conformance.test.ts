@@ -80,14 +80,18 @@ test('every extension of ours and every vocabulary that resources carry has its 
   expect([...extensions, ...systems].filter((url) => !urls.has(url))).toEqual([]);
 });
 
-test('every operation of the server has its definition, and the CapabilityStatement names it', () => {
+test('the CapabilityStatement names every operation of the server, by our definition or by that of another guide', () => {
   const statement = resources.get('CapabilityStatement-carnet.json');
-  const named = new Set<string>(
-    statement.rest[0].resource.flatMap((r: any) => (r.operation ?? []).map((o: any) => `${o.name} ${o.definition}`)),
-  );
-  const served = OPERATION_NAMES.map((name) => `${name.slice(1)} ${EX}/OperationDefinition/${name.slice(1)}`);
-  expect([...named].toSorted()).toEqual(served.toSorted());
-  expect(served.map((one) => one.split(' ')[1] ?? '').filter((url) => !urls.has(url))).toEqual([]);
+  const operations = statement.rest[0].resource.flatMap((r: any) => r.operation ?? []) as readonly {
+    readonly name: string;
+    readonly definition: string;
+  }[];
+  const names = new Set(operations.map(({ name }) => `$${name}`));
+  expect([...names].toSorted()).toEqual(OPERATION_NAMES.toSorted());
+  const ours = operations.map(({ definition }) => definition).filter((url) => url.startsWith(`${EX}/`));
+  expect(ours.filter((url) => !urls.has(url))).toEqual([]);
+  const theirs = new Set(operations.map(({ definition }) => definition).filter((url) => !url.startsWith(`${EX}/`)));
+  expect([...theirs]).toEqual(['https://profiles.ihe.net/ITI/MHD/OperationDefinition/generate-metadata']);
 });
 
 test('every profile of every type is known and says which canonical it follows, where there is one', () => {
