@@ -958,11 +958,9 @@ describe('the identity gate', () => {
 
 /** IHE's own examples, given the identity of a person of the test register; what they say otherwise stays. */
 const refusedSamples: Readonly<Record<string, readonly [status: number, why: string]>> = {
-  'Bundle-ex-ProvideDocumentBundle-addToFolder.json': [
-    404,
-    'the Folder that it adds to is not one that the sender sees',
-  ],
+  'Bundle-ex-ProvideDocumentBundle-addToFolder.json': [400, 'its PUT names no Folder: neither an id nor a condition'],
   'Bundle-ex-comprehensiveProvideDocumentBundleDocument.json': [422, 'a FHIR document as content is not taken'],
+  'Bundle-ex-comprehensiveProvideDocumentBundleReplace.json': [422, 'the size that it states is not that of its bytes'],
 };
 
 describe.runIf(missingSamples('ihe-mhd') === undefined)(
@@ -1005,6 +1003,7 @@ describe.runIf(missingSamples('ihe-mhd') === undefined)(
             ...(kept.length === others.length ? {} : authors),
             contained: [...(kept.length === others.length ? others : []), patient],
             subject: { reference: p.ref },
+            masterIdentifier: { ...(resource['masterIdentifier'] as object), value: s.urn() },
             securityLabel: label,
             context,
           };
