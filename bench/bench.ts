@@ -5,7 +5,7 @@ import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { freePort } from '../test/support/server.ts';
+import { freePort } from '../test/support/free-port.ts';
 import { type Child, environment, type Site, startChild } from './child.ts';
 import { createContents, createUpdatable, type Flow, type Flows, flowsOver } from './flows.ts';
 import { drive, wire } from './load.ts';

@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../test/support/server.ts';
+import { freePort } from '../test/support/free-port.ts';
 import type { IssuerEntry } from '../test/support/tokens.ts';
 import type { Order, Usage, Variant } from './serve.ts';
 

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../test/support/server.ts';
+import { freePort } from '../test/support/free-port.ts';
 import { startChild } from './child.ts';
 import { createUpdatable, type Flows, flowsOver } from './flows.ts';
 import { hotSpots } from './hot.ts';

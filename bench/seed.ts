@@ -58,6 +58,7 @@ export async function seedDocuments(
         written: { any: false },
         created: new Map(),
         uploads: new Map(),
+        afterwards: [],
         provides: { level: undefined },
         stale: new Set(),
       };

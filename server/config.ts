@@ -4,6 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { dirname, resolve } from 'node:path';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import type { Habilitation, Policy } from './access/policy.ts';
 import { readMasterKey } from './adapters/master-key.ts';
@@ -18,8 +19,10 @@ export type Config = {
   readonly port: number;
   /** No trailing slash; the only source of the links that the server emits (security.md I-18b). */
   readonly baseUrl: string;
-  /** `path` is a file, or `:memory:`. */
-  readonly store: { readonly kind: 'sqlite'; readonly path: string };
+  /** `path` is a file; `url` is `mongodb://…` or `mongodb+srv://…`, which may hold a password. */
+  readonly store:
+    | { readonly kind: 'sqlite'; readonly path: string }
+    | { readonly kind: 'mongodb'; readonly url: string };
   readonly issuers: readonly TrustedIssuer[];
   readonly policy: Policy;
   readonly clock: { readonly kind: 'system' } | { readonly kind: 'file'; readonly path: string };
@@ -30,6 +33,8 @@ export type Config = {
   readonly maxBinaryBytes: number;
   /** Addresses and networks of the proxies whose forwarded headers count; none by default. */
   readonly trustProxy: readonly string[];
+  /** Folder of FHIR packages (`.tgz`) that resources are validated against. */
+  readonly packages: string | undefined;
   readonly log: 'json' | 'off';
   /** Sentences to show at start: settings that are allowed and not for a real installation. */
   readonly warnings: readonly string[];
@@ -55,13 +60,17 @@ const MAX_BODY_BYTES = 'CARNET_MAX_BODY_BYTES';
 const MAX_BINARY_BYTES = 'CARNET_MAX_BINARY_BYTES';
 const TRUST_PROXY = 'CARNET_TRUST_PROXY';
 const LOG = 'CARNET_LOG';
+const PACKAGES = 'CARNET_PACKAGES';
+
+/** A file, or the URL of a replica set or a cluster. */
+const STORES = '^(sqlite:[^?\\0]+|mongodb(\\+srv)?://[^\\s/?#]+(/[^\\s#]*)?)$';
 
 /** Every variable, with its default where one exists. The schema is what a value must look like before it is read further. */
 const VARIABLES = {
   [PORT]: { type: 'string', pattern: '^[1-9]\\d{0,4}$', default: '8103' },
   [HOST]: { type: 'string', pattern: '^[A-Za-z0-9.:-]{1,253}$', default: '127.0.0.1' },
   [BASE_URL]: { type: 'string', maxLength: 512, pattern: '^https?://[^\\s?#@]+[^\\s?#@/]$' },
-  [STORE]: { type: 'string', pattern: '^sqlite:[^?\\0]+$', default: 'sqlite:./data/carnet.db' },
+  [STORE]: { type: 'string', pattern: STORES, default: 'sqlite:./data/carnet.db' },
   [ISSUERS]: { type: 'string', minLength: 1 },
   [POLICY]: { type: 'string', minLength: 1 },
   [CLOCK_FILE]: { type: 'string', minLength: 1 },
@@ -71,6 +80,7 @@ const VARIABLES = {
   [MAX_BINARY_BYTES]: { type: 'string', pattern: '^[1-9]\\d{3,11}$', default: String(256 * 1024 * 1024) },
   [TRUST_PROXY]: { type: 'string', pattern: '^[^\\s,]+(,[^\\s,]+)*$' },
   [LOG]: { type: 'string', enum: ['json', 'off'], default: 'json' },
+  [PACKAGES]: { type: 'string', minLength: 1 },
 } as const;
 
 type Variable = keyof typeof VARIABLES;
@@ -80,7 +90,7 @@ const EXPECTED: Readonly<Record<Variable, string>> = {
   [PORT]: 'a port between 1 and 65535',
   [HOST]: 'a host name or an address',
   [BASE_URL]: 'an http(s) url without a trailing slash, a query, a fragment or a user',
-  [STORE]: 'a store that this server has: `sqlite:<file>`',
+  [STORE]: 'a store that this server has: `sqlite:<file>` or `mongodb://<hosts>/<database>`',
   [ISSUERS]: 'the path of a json file',
   [POLICY]: 'the path of a json file',
   [CLOCK_FILE]: 'the path of a file that holds one iso instant with an offset',
@@ -90,6 +100,7 @@ const EXPECTED: Readonly<Record<Variable, string>> = {
   [MAX_BINARY_BYTES]: 'a number of bytes from 1000 to 999999999999',
   [TRUST_PROXY]: 'a list of addresses or networks (`10.0.0.0/8`), separated by commas',
   [LOG]: '`json` or `off`',
+  [PACKAGES]: 'the path of a folder of fhir packages',
 };
 
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
@@ -118,6 +129,9 @@ const isPolicy: ValidateFunction<Partial<Policy> & { readonly about?: Json }> = 
     about: { type: 'object' },
     emergencyOverridesBlock: { type: 'boolean' },
     payerDataToProfessionals: { type: 'boolean' },
+    emergencyMaskedUnlessDenied: { type: 'boolean' },
+    // O2: a token lives an hour at most; a session of a day would tell of a morning's and an evening's visit as one.
+    accessSessionMinutes: { type: 'integer', minimum: 1, maximum: 720 },
     depositMaxBytes: { type: 'integer', minimum: 1, maximum: 1_000_000_000 },
     clockToleranceSeconds: { type: 'integer', minimum: 0, maximum: MAX_CLOCK_TOLERANCE_SECONDS },
     matrix: {
@@ -175,7 +189,9 @@ function readSettings(env: Environment): Partial<Record<Variable, string>> {
   const name = isSettings.errors?.[0]?.instancePath.slice(1) ?? '';
   // INVARIANT: additional properties were refused above, so that the fault is in one of the variables.
   const variable = name as Variable;
-  throw new ConfigError(`${variable} is \`${env[variable]}\`, which is not ${EXPECTED[variable]}`);
+  // The URL of a database may hold a password, which no message shows.
+  const said = variable === STORE ? 'holds a value' : `is \`${env[variable]}\``;
+  throw new ConfigError(`${variable} ${said}, which is not ${EXPECTED[variable]}`);
 }
 
 function readJsonFile(variable: string, path: string | URL): Json {
@@ -209,21 +225,26 @@ function readPolicyFile(variable: string, path: string | URL): Partial<Policy> {
   return { ...choices, ...(matrix === undefined ? {} : { matrix: readMatrix(matrix) }) };
 }
 
+/** Every line of the policy; the shipped file states and documents each. */
+export const CHOICES = [
+  'emergencyOverridesBlock',
+  'payerDataToProfessionals',
+  'emergencyMaskedUnlessDenied',
+  'accessSessionMinutes',
+  'depositMaxBytes',
+  'clockToleranceSeconds',
+  'matrix',
+] as const satisfies readonly (keyof Policy)[];
+
 /** The policy shipped with the server, with what `path` states in place of it; a `matrix` replaces the shipped one whole. */
 export function readPolicy(path: string | undefined): Policy {
   const shipped = readPolicyFile('the shipped policy', DEFAULT_POLICY);
   const stated = path === undefined ? {} : readPolicyFile(POLICY, path);
   const merged = { ...shipped, ...stated };
-  const { emergencyOverridesBlock, payerDataToProfessionals, depositMaxBytes, clockToleranceSeconds, matrix } = merged;
-  if (
-    emergencyOverridesBlock === undefined ||
-    payerDataToProfessionals === undefined ||
-    depositMaxBytes === undefined ||
-    clockToleranceSeconds === undefined ||
-    matrix === undefined
-  )
-    throw new ConfigError('the shipped policy does not state every choice');
-  return { emergencyOverridesBlock, payerDataToProfessionals, depositMaxBytes, clockToleranceSeconds, matrix };
+  const missing = CHOICES.filter((choice) => merged[choice] === undefined);
+  if (missing.length > 0) throw new ConfigError(`the shipped policy does not state ${missing.join(', ')}`);
+  // INVARIANT: every choice is there, each of the type that the schema above asks for.
+  return merged as Policy;
 }
 
 function readBaseUrl(settings: Partial<Record<Variable, string>>): string {
@@ -259,6 +280,13 @@ function readTrustProxy(text: string | undefined): readonly string[] {
   return proxies;
 }
 
+function readStore(text: string, masterKeyFile: string | undefined): Config['store'] {
+  if (text.startsWith('sqlite:')) return { kind: 'sqlite', path: text.slice('sqlite:'.length) };
+  // Every server of a store must open what another one sealed.
+  if (masterKeyFile === undefined) throw new ConfigError(`${MASTER_KEY_FILE} must be set when ${STORE} is a mongodb`);
+  return { kind: 'mongodb', url: text };
+}
+
 function readMasterKeyFile(path: string | undefined): string | undefined {
   const key = path === undefined ? undefined : readMasterKey(path);
   if (key?.ok === false) throw new ConfigError(`${MASTER_KEY_FILE} names \`${path}\`, which ${key.why}`);
@@ -272,14 +300,29 @@ function readIssuersFile(path: string | undefined, audience: string): readonly T
   return issuers.value;
 }
 
+function readPackagesFolder(path: string | undefined): string | undefined {
+  if (path !== undefined && statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new ConfigError(`${PACKAGES} names \`${path}\`, which is not a folder that can be read`);
+  return path;
+}
+
 function warningsOf(config: Omit<Config, 'warnings'>): readonly string[] {
   const { protocol, hostname } = new URL(config.baseUrl);
-  const isExposed = protocol === 'http:' && !isLoopbackHost(hostname.replace(/^\[(.*)\]$/, '$1'));
+  const isHere = isLoopbackHost(hostname.replace(/^\[(.*)\]$/, '$1'));
+  const isExposed = protocol === 'http:' && !isHere;
+  const { store, masterKeyFile } = config;
+  const isBeside =
+    store.kind === 'sqlite' && resolve(dirname(masterKeyFile ?? `${store.path}.key`)) === resolve(dirname(store.path));
   return [
     ...(config.clock.kind === 'file' ? [`${CLOCK_FILE} is set: this server does not tell the real time`] : []),
     ...(config.issuers.length === 0 ? [`${ISSUERS} is not set: every token is refused`] : []),
     ...(isExposed
       ? [`${BASE_URL} is plain http on another host than this machine: tokens and records travel in clear`]
+      : []),
+    ...(isBeside && !isHere
+      ? [
+          `the master key lies in the folder of the store, and whoever takes one has both: ${MASTER_KEY_FILE} names another place`,
+        ]
       : []),
   ];
 }
@@ -303,7 +346,7 @@ export function readConfig(env: Environment): Config {
     host: settings[HOST] ?? '',
     port,
     baseUrl,
-    store: { kind: 'sqlite', path: (settings[STORE] ?? '').slice('sqlite:'.length) },
+    store: readStore(settings[STORE] ?? '', settings[MASTER_KEY_FILE]),
     issuers: readIssuersFile(settings[ISSUERS], baseUrl),
     policy: readPolicy(settings[POLICY]),
     clock: readClock(settings),
@@ -311,6 +354,7 @@ export function readConfig(env: Environment): Config {
     maxBodyBytes: Number(settings[MAX_BODY_BYTES]),
     maxBinaryBytes: Number(settings[MAX_BINARY_BYTES]),
     trustProxy: readTrustProxy(settings[TRUST_PROXY]),
+    packages: readPackagesFolder(settings[PACKAGES]),
     log: settings[LOG] === 'off' ? 'off' : 'json',
   };
   return freeze({ ...config, warnings: warningsOf(config) });

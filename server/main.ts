@@ -5,45 +5,90 @@ import type { Server } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { createCursorSeal } from './adapters/cursor-seal.ts';
 import { shippedDocumentClasses } from './adapters/document-classes.ts';
-import { createJsonLog, silentLog, toStderr } from './adapters/log.ts';
-import { deriveKey, openMasterKey } from './adapters/master-key.ts';
+import { inflate } from './adapters/inflate.ts';
+import { createJsonLog, type JsonLog, silentLog, toStderr } from './adapters/log.ts';
+import { deriveKey, masterKeyPath, openMasterKey } from './adapters/master-key.ts';
 import { unsafeSettings } from './adapters/self-check.ts';
+import { MONGO_STORE_DEFAULTS, openMongoStore } from './adapters/store-mongo/store.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from './adapters/store-sqlite/store.ts';
 import { fileClock, randomIds, systemClock } from './adapters/system.ts';
 import { fetchKeySet } from './adapters/token-jwt/jwks-source.ts';
 import { createTokenVerifier } from './adapters/token-jwt/verify.ts';
 import { shippedDefinitions } from './adapters/validator/definitions.ts';
+import { shippedConformance } from './adapters/validator/profile/own.ts';
+import { type FhirPackage, readPackages } from './adapters/validator/profile/packages.ts';
+import { profileValidator } from './adapters/validator/profile/profiles.ts';
 import { r4Validator } from './adapters/validator/validator.ts';
+import { fileMasterKey } from './adapters/vault/file-master-key.ts';
 import { capabilityStatement } from './app/capability.ts';
 import type { Deps } from './app/deps.ts';
 import { createDispatch } from './app/dispatch.ts';
 import { directoryMemory } from './app/facts.ts';
+import { announce } from './app/notices/announcement.ts';
 import { OPERATION_NAMES } from './app/route.ts';
 import { ACCESS_TYPES, DECLARATIONS } from './app/types/index.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { registryFor, type SearchDefinitions } from './fhir/search-parameter.ts';
 import { summariesOf } from './fhir/summary.ts';
 import { closeGracefully, createHttpServer, HTTP_LIMITS } from './http/server.ts';
+import type { ResourceStore } from './ports/store.ts';
+import type { Upkeep } from './ports/upkeep.ts';
+import { RELEASE } from './release.ts';
 
 const OLDEST_NODE = 24;
-const VERSION = '0.1.0';
-const RELEASED = '2026-11-22';
 const MAX_BUNDLE_ENTRIES = 1000;
 /** How often uploads that nobody took are dropped, and how old they are then (contract.md: within the hour). */
 const SWEEP_EVERY_MS = 10 * 60_000;
 const UPLOAD_LIFE_MS = 3_600_000;
+/** How often the announcement clock (W7) looks for what is due. */
+const CLOCK_EVERY_MS = 2_000;
+const WHOLE_EVERY_ROUNDS = 300;
 /** How long requests under way may take to finish at a stop. */
 const GRACE_MS = 10_000;
 
 export type Running = {
   readonly server: Server;
   readonly deps: Deps;
+  /** Sentences to show at start: what the store found that could be better. */
+  readonly warnings: readonly string[];
   /** Stops accepting, lets what is under way finish, closes the store. */
   readonly stop: () => Promise<void>;
 };
 
-/** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
-export async function start(config: Config): Promise<Running> {
+type OpenStore = {
+  readonly store: ResourceStore;
+  /** What an operator does with it, where this kind of store has it. */
+  readonly upkeep?: Upkeep;
+  /** Sentences to show at start. */
+  readonly warnings: readonly string[];
+};
+
+/** The store that the configuration names, and what its operator should know about it. */
+async function openStore(config: Config): Promise<OpenStore> {
+  if (config.store.kind === 'sqlite') {
+    const store = openSqliteStore({
+      ...SQLITE_STORE_DEFAULTS,
+      path: config.store.path,
+      clock: systemClock,
+      master: fileMasterKey(masterKeyPath(config.masterKeyFile, config.store.path)),
+    });
+    return { store, upkeep: store, warnings: [] };
+  }
+  const store = await openMongoStore({ ...MONGO_STORE_DEFAULTS, url: config.store.url, clock: systemClock });
+  return { store, warnings: store.warnings };
+}
+
+export type Composed = OpenStore & {
+  readonly deps: Deps;
+  /** The packages of profiles that the host gave. */
+  readonly packages: Awaited<ReturnType<typeof loadPackages>>;
+  readonly ofPackages: (type: string) => readonly string[];
+  /** Compiles the validators of every type before they are asked for. */
+  readonly warm: () => Promise<void>;
+};
+
+/** The application of a configuration, its store open. Throws one sentence when something must not be used. */
+export async function compose(config: Config): Promise<Composed> {
   // INVARIANT: a file of ours, made by `fhir-profiles/build-definitions.ts`.
   const searchDefinitions = JSON.parse(
     readFileSync(new URL('../fhir-profiles/definitions/search-parameters.json', import.meta.url), 'utf8'),
@@ -57,10 +102,17 @@ export async function start(config: Config): Promise<Running> {
   if (unsafe !== undefined) throw new ConfigError(unsafe);
 
   const clock = config.clock.kind === 'file' ? fileClock(config.clock.path) : systemClock;
-  const masterKey = openMasterKey(config.masterKeyFile, config.store.path);
+  const masterKey = openMasterKey(config.masterKeyFile, config.store.kind === 'sqlite' ? config.store.path : '');
   const definitions = shippedDefinitions();
   const validator = r4Validator(definitions);
-  const store = openSqliteStore({ ...SQLITE_STORE_DEFAULTS, path: config.store.path, clock: systemClock });
+  const opened = await openStore(config);
+  const { store } = opened;
+  const packages = await loadPackages(config.packages);
+  const profiles = profileValidator({
+    definitions,
+    own: shippedConformance(),
+    packages: packages.flatMap(({ resources }) => resources),
+  });
   const deps: Deps = {
     store,
     verifier: createTokenVerifier({
@@ -71,15 +123,18 @@ export async function start(config: Config): Promise<Running> {
       monotonic: () => performance.now(),
     }),
     validator,
+    profiles,
     clock,
     ids: randomIds,
     cursors: createCursorSeal(deriveKey(masterKey, 'cursor')),
+    inflate,
     registry,
     declarations: DECLARATIONS,
     accessTypes: ACCESS_TYPES,
     policy: config.policy,
     directory: directoryMemory(),
     auditEntries: new Map(),
+    toldSessions: new Map(),
     documentClasses: shippedDocumentClasses(),
     summaries: summariesOf(definitions),
     definitions,
@@ -87,13 +142,27 @@ export async function start(config: Config): Promise<Running> {
     serverAddress: new URL(config.baseUrl).host,
     limits: { maxBinaryBytes: config.maxBinaryBytes, maxBundleEntries: MAX_BUNDLE_ENTRIES },
   };
+  return {
+    ...opened,
+    deps,
+    packages,
+    ofPackages: profiles.ofPackages,
+    warm: () => validator.warm([...DECLARATIONS.keys()]),
+  };
+}
+
+/** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
+export async function start(config: Config): Promise<Running> {
+  const { deps, store, packages, ofPackages, warnings, warm } = await compose(config);
+  const { registry } = deps;
   const capabilities = JSON.stringify(
     capabilityStatement({
       declarations: DECLARATIONS,
       registry,
       baseUrl: config.baseUrl,
-      version: VERSION,
-      date: RELEASED,
+      ...RELEASE,
+      packages,
+      packageProfiles: ofPackages,
     }),
   );
   const etag = `W/"${createHash('sha256').update(capabilities).digest('base64url').slice(0, 22)}"`;
@@ -108,25 +177,80 @@ export async function start(config: Config): Promise<Running> {
     authorizationServer: config.issuers.length === 1 && issuer !== undefined ? { issuer: issuer.issuer } : {},
     dispatch: createDispatch(deps),
     metadata: () => ({ json: capabilities, etag }),
+    definitions: deps.definitions,
     log,
     ids: randomIds,
     clock: systemClock,
   });
+  // What was on its way in when the process before this one ended belongs to nobody.
+  await store.sweep(Date.now());
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(config.port, config.host, resolve);
   });
-  const sweeping = setInterval(() => void store.sweep(Date.now() - UPLOAD_LIFE_MS), SWEEP_EVERY_MS);
+  const sweeping = setInterval(() => {
+    // What a store that cannot be reached keeps, the next sweep drops.
+    void store.sweep(Date.now() - UPLOAD_LIFE_MS).catch(() => undefined);
+  }, SWEEP_EVERY_MS);
   sweeping.unref();
-  void validator.warm([...DECLARATIONS.keys()]);
+  const clockwork = announcementClock(deps, log);
+  void warm();
   return {
     server,
     deps,
+    warnings,
     stop: async () => {
       clearInterval(sweeping);
       await closeGracefully(server, GRACE_MS);
+      await clockwork.stop();
       await store.close();
       log.flush();
+    },
+  };
+}
+
+/** The host's packages; one that cannot be read stops the start. */
+async function loadPackages(folder: string | undefined): Promise<readonly FhirPackage[]> {
+  if (folder === undefined) return [];
+  try {
+    return await readPackages(folder);
+  } catch (error) {
+    throw new ConfigError(`CARNET_PACKAGES: ${error instanceof Error ? error.message : 'cannot be read'}`);
+  }
+}
+
+/** W7: runs the announcement clock until stopped, one round at a time. A round that fails is logged and taken up by the next one. */
+function announcementClock(deps: Deps, log: JsonLog): { readonly stop: () => Promise<void> } {
+  let caughtUpAt: number | undefined;
+  let rounds = 0;
+  let round: Promise<void> = Promise.resolve();
+  const run = async (): Promise<void> => {
+    const began = deps.clock.now();
+    // What was hidden late had its day before: once in a while everything pending is looked at.
+    const whole = rounds % WHOLE_EVERY_ROUNDS === 0;
+    try {
+      await announce(deps, whole ? undefined : caughtUpAt);
+      caughtUpAt = began;
+      rounds += 1;
+    } catch (error) {
+      log.write({ time: Date.now(), event: 'clock-failed', error: error instanceof Error ? error.message : '' });
+    }
+  };
+  let isRunning = false;
+  const tick = (): void => {
+    if (isRunning) return;
+    isRunning = true;
+    round = run().finally(() => {
+      isRunning = false;
+    });
+  };
+  const timer = setInterval(tick, CLOCK_EVERY_MS);
+  timer.unref();
+  tick();
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      await round;
     },
   };
 }
@@ -143,6 +267,7 @@ if (isMain) {
     const config = loadConfig();
     for (const warning of config.warnings) process.stderr.write(`carnet: warning: ${warning}\n`);
     const running = await start(config);
+    for (const warning of running.warnings) process.stderr.write(`carnet: warning: ${warning}\n`);
     process.stderr.write(`carnet: listening at ${config.baseUrl}\n`);
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.once(signal, () => void running.stop().then(() => process.exit(0)));

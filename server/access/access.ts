@@ -117,16 +117,17 @@ export function createAccess(options: AccessOptions): Access {
     return made;
   };
 
+  const asking = askingAt(0, false);
   return {
     caller,
     now,
     policy,
-    hasRow: (type) => types.get(type)?.rows[caller.kind] !== undefined,
+    hasRow: (type) => (types.get(type)?.rows[caller.kind]?.(asking) ?? []).length > 0,
     decision,
     guard: (type, letter) => guardOf(decision(type, letter)),
     visible: (type) => (isTraitsOnly(caller) ? guardOf(decide(type, [])) : guardOf(decideOn(type, 0, false, 'read'))),
     sight: (type) => guardOf(decideOn(type, 1, true, 'read')),
     scopeLimit,
-    asking: askingAt(0, false),
+    asking,
   };
 }

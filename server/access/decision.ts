@@ -30,7 +30,7 @@ export type Asking = {
   readonly depth: number;
 };
 
-/** The grants of one type for one kind of caller. An absent kind has no row: its searches are refused (403). */
+/** The grants of one type for one kind of caller. An absent kind, or one without a grant, has no row: its searches are refused (403). */
 export type Rows = Readonly<Partial<Record<CallerKind, (asking: Asking) => readonly Vote[]>>>;
 
 export type Decision = {

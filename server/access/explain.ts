@@ -7,8 +7,8 @@ import { unreachable } from '../fhir/types.ts';
 import { and, not, or, owner, type Predicate, term } from '../query/predicate.ts';
 import type { Caller, Claims, Purpose } from './caller.ts';
 import type { Asking, RuleId, Vote } from './decision.ts';
-import { attending, attendingPermit, authored, authoredInPerson } from './rules/gate.ts';
-import { MASKED } from './rules/labels.ts';
+import { attending, attendingPermit, authored, authoredInPerson, namesOf } from './rules/gate.ts';
+import { MASKED, MASKED_BY_DEFAULT } from './rules/labels.ts';
 import type { Effect, ReasonKey } from './sentences.ts';
 import { denied, fact, permitted, standing } from './space.ts';
 
@@ -158,9 +158,13 @@ export function treatGrounds(asking: Asking): readonly Ground[] {
     { key: 'A3:attending', where: attendingPermit(asking) },
     { key: 'A3:professional', where: owner(permitted('professional-access', caller.self, now)) },
     { key: 'A3:structure', where: owner(permitted('organization-access', caller.structure, now)) },
-    { key: 'A3:team', where: and(member, owner(not(denied('care-team-default', [], now)))) },
+    { key: 'A3:team', where: and(member, owner(not(denied('care-team-default', namesOf(caller), now)))) },
   ];
 }
+
+/** D1a of what has no content to be kept apart from. */
+const ownItem = (_asking: Asking, type: string): readonly Ground[] =>
+  type === 'DocumentReference' ? [] : [{ key: 'D1a:item', where: and() }];
 
 /** What tells one ground of a rule from another, in the order in which they are told. */
 const DETAILS: Readonly<Record<Effect, Readonly<Record<RuleId, (asking: Asking, type: string) => readonly Ground[]>>>> =
@@ -173,9 +177,12 @@ const DETAILS: Readonly<Record<Effect, Readonly<Record<RuleId, (asking: Asking, 
         return [
           { key: 'L1:author', where: and(masked, author) },
           { key: 'L1:attending', where: and(masked, attending(asking)) },
-          { key: 'L1:emergency', where: masked },
+          { key: 'L1:emergency', where: and(masked, owner(permitted('emergency-masked', '', asking.now))) },
+          // What is left is open by the host's choice (`emergencyMaskedUnlessDenied`).
+          { key: 'L1:host', where: masked },
         ];
       },
+      D1a: ownItem,
     },
     deny: {
       A2: ({ caller, now }) => [
@@ -188,14 +195,17 @@ const DETAILS: Readonly<Record<Effect, Readonly<Record<RuleId, (asking: Asking, 
           : [{ key: 'A3:team', where: owner(standing(fact('team', caller.structure, caller.self), now)) }],
       L1: () => [{ key: 'L1:default', where: not(term('_label', MASKED)) }],
       D1: (_asking, type) => (type === 'DocumentReference' ? [] : [{ key: 'D1:document', where: and() }]),
+      D1a: ownItem,
     },
   };
 
 /** L1 as it counts on a type: the label, or "mask everything" on D1 and D2 items. */
-const maskedFor = ({ now }: Asking, type: string): Predicate =>
+const maskedFor = ({ caller, now }: Asking, type: string): Predicate =>
   or(
     term('_label', MASKED),
-    type === 'Appointment' ? or() : and(owner(denied('document-default', [], now)), not(term('_exempt', '1'))),
+    MASKED_BY_DEFAULT.has(type)
+      ? and(owner(denied('document-default', namesOf(caller), now)), not(term('_exempt', '1')))
+      : or(),
   );
 
 /** In which order reasons are told, and which of them make the others superfluous. */

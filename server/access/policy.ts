@@ -7,6 +7,10 @@ export type Policy = {
   readonly emergencyOverridesBlock: boolean;
   /** D4: whether professionals who pass the gate see ExplanationOfBenefit and Coverage. */
   readonly payerDataToProfessionals: boolean;
+  /** L1: whether emergency modes open masked items of somebody who wrote no `emergency-masked` entry. */
+  readonly emergencyMaskedUnlessDenied: boolean;
+  /** O2: for how many minutes after the first access of a professional further ones are of the same session. */
+  readonly accessSessionMinutes: number;
   /** W2: the largest deposit, in bytes, limit included. */
   readonly depositMaxBytes: number;
   /** C3: tolerance of the token clock, in seconds. */

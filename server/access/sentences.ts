@@ -69,6 +69,7 @@ const PERMIT: Readonly<Record<ReasonKey, Line>> = {
     'Il en est l’auteur : il voit la fiche du document, pas son contenu.',
     'They are its author: they see its description, not its content.',
   ),
+  'D1a:item': plain('Il en est l’auteur.', 'They are its author.'),
   D2: plain('Il peut voir vos volontés, vaccins et proches.', 'They may see wishes, vaccines and contacts.'),
   D3: plain('Le profil médical est partagé.', 'The medical profile is shared.'),
   D4: plain('Les remboursements lui sont ouverts.', 'Reimbursements are open to them.'),
@@ -103,9 +104,17 @@ const PERMIT: Readonly<Record<ReasonKey, Line>> = {
       en: 'The person opened their masked documents to emergency access.',
     },
   ),
+  'L1:host': plain(
+    'En urgence, les documents masqués sont ouverts, sauf refus.',
+    'In an emergency masked documents are open, unless refused.',
+  ),
   L2: plain('Le document n’est plus réservé aux professionnels.', 'The document is no longer kept to professionals.'),
   L3: plain('Le document n’est pas caché aux représentants.', 'The document is not hidden from representatives.'),
   L4: plain('La confidentialité du document est normale.', 'The document has normal confidentiality.'),
+  O2: voiced(
+    { fr: 'Cet avis vous concerne.', en: 'This notice is for you.' },
+    { fr: 'Cet avis concerne la personne.', en: 'This notice is for the person.' },
+  ),
   O4: voiced(
     { fr: 'Vous avez demandé une explication.', en: 'You asked for an explanation.' },
     { fr: 'Une explication a été demandée.', en: 'An explanation was asked for.' },
@@ -196,6 +205,7 @@ const DENY: Readonly<Record<ReasonKey, Line>> = {
     'This follows a document that they cannot see.',
   ),
   D1a: plain('Il n’est pas l’auteur du document.', 'They are not the author of the document.'),
+  'D1a:item': plain('Il n’en est pas l’auteur.', 'They are not its author.'),
   D2: plain('Cela ne lui est pas ouvert.', 'This is not open to them.'),
   D3: voiced(
     { fr: 'Vous ne partagez pas votre profil médical.', en: 'You do not share your medical profile.' },
@@ -228,6 +238,7 @@ const DENY: Readonly<Record<ReasonKey, Line>> = {
   ),
   L3: plain('Cet élément est caché aux représentants.', 'This item is hidden from representatives.'),
   L4: plain('Cette confidentialité n’est pas admise.', 'This confidentiality is not accepted.'),
+  O2: plain('Seule la personne choisit ce dont elle est avisée.', 'Only the person chooses what they are told.'),
   O4: plain(
     'Seuls la personne et ses représentants demandent qui voit quoi.',
     'Only the person and their representatives ask who sees what.',

@@ -6,7 +6,7 @@
 
 import { EXTENSION, SYSTEM } from '../fhir/canonical.ts';
 import { type IndexEntry, termText } from '../fhir/index-entry.ts';
-import { periodInterval } from '../fhir/interval.ts';
+import { FOREVER, NEVER_BEFORE, periodInterval } from '../fhir/interval.ts';
 import { asArray, asObject, asText, codingsOf, extensionOf } from '../fhir/json.ts';
 import type { Instant, JsonObject, Ref } from '../fhir/types.ts';
 import { and, or, owner, type Predicate, range, term } from '../query/predicate.ts';
@@ -92,11 +92,21 @@ export function readConsent(consent: JsonObject): ConsentReading {
   };
 }
 
-/** Whether the actors named are what the kind may name: exactly one, or none (rules.md A0). */
-const wellFormed = (c: ConsentReading): boolean => {
+/** The states of a space that a permit states; a deny states the others. */
+export const PERMITTED_STATES: readonly string[] = ['open', 'active', 'legacy-dmp', 'suspended'] satisfies SpaceState[];
+
+/** Whether an entry is of the one shape of its kind: what it says, and whom it names, exactly one or none (rules.md A0). */
+export const wellFormed = (c: ConsentReading): boolean => {
   if (c.kind === undefined || !c.readable) return false;
   const shape = CONSENT_KINDS[c.kind];
   if (!(shape.types as readonly string[]).includes(c.effect ?? '')) return false;
+  if (c.kind === 'space-existence') {
+    const known = (SPACE_STATES as readonly (string | undefined)[]).includes(c.state);
+    if (!known || (c.effect === 'permit') !== PERMITTED_STATES.includes(c.state ?? '')) return false;
+  }
+  // A7: a block starts when written and carries no period.
+  const blocks = c.effect === 'deny' && (c.kind === 'professional-access' || c.kind === 'organization-access');
+  if (blocks && (c.lo !== NEVER_BEFORE || c.hi !== FOREVER)) return false;
   if (shape.actors.length === 0) return c.actors.length === 0;
   const [only] = c.actors;
   return c.actors.length === 1 && shape.actors.some((type) => only?.startsWith(`${type}/`));
@@ -114,14 +124,23 @@ export type SpaceSources = {
 
 type Fact = { readonly param: string; readonly lo: number; readonly hi: number };
 
+/** A block counts for whom it names, under the kind that such an actor is asked for (A0, A2). */
+const kindOfDeny = (kind: string, actor: string): string =>
+  kind === 'organization-access' && actor.startsWith('Practitioner/')
+    ? 'professional-access'
+    : kind === 'professional-access' && actor.startsWith('Organization/')
+      ? 'organization-access'
+      : kind;
+
 function consentFacts(consent: JsonObject, inForce: ReadonlyMap<string, Fact>): readonly Fact[] {
   const c = readConsent(consent);
   if (!c.active) return [];
   if (!wellFormed(c)) {
     // A0: of a shape or date that cannot be read, a deny counts for every actor it names (all, if none) and nothing else counts.
     if (c.effect !== 'deny' || c.kind === undefined) return [];
+    if (c.lo >= c.hi) return [];
     const actors = c.actors.length === 0 ? ['*'] : c.actors;
-    return c.lo < c.hi ? actors.map((a) => ({ param: fact(c.kind ?? '', 'deny', a), lo: c.lo, hi: c.hi })) : [];
+    return actors.map((a) => ({ param: fact(kindOfDeny(c.kind ?? '', a), 'deny', a), lo: c.lo, hi: c.hi }));
   }
   const actor = c.actors[0] ?? '';
   const span = { lo: c.lo, hi: c.hi };
@@ -183,10 +202,32 @@ export function spaceEntry(sources: SpaceSources): IndexEntry {
       return careTeamMembers(team).map((m) => ({ param: fact('team', structure, m.member), lo: m.lo, hi: m.hi }));
     }),
   ];
+  const standing = facts.flatMap((f) => facts.filter((deny) => overrules(deny.param, f.param)).reduce(without, [f]));
   // Each fact is a term too: a search that names nobody starts from those whose space knows its caller.
-  const terms = new Set(facts.map((f) => termText('fact', f.param)));
-  return { terms: ['space=1', ...terms], strings: [], ranges: facts, sort: [] };
+  const terms = new Set(standing.map((f) => termText('fact', f.param)));
+  return { terms: ['space=1', ...terms], strings: [], ranges: standing, sort: [] };
 }
+
+/**
+ * A0, for the kinds that are asked for their permits alone: a misshapen deny closes the space, or takes the permit from whom it names (from
+ * all, if it names none). The other kinds are asked for their denies by name (`denied`).
+ */
+function overrules(deny: string, param: string): boolean {
+  if (deny.startsWith('space-existence:deny:')) return param.startsWith('state:');
+  const [kind = '', effect, actor = ''] = deny.split(':');
+  if (effect !== 'deny' || (kind !== 'delegation' && kind !== 'attending-physician')) return false;
+  const permits = param.startsWith(`${kind}:`) && !param.startsWith(`${kind}:deny:`);
+  return permits && (actor === '*' || param.endsWith(`:${actor}`));
+}
+
+/** What is left of facts outside the time of a deny. */
+const without = (facts: readonly Fact[], deny: Fact): readonly Fact[] =>
+  facts
+    .flatMap((f) => [
+      { ...f, hi: Math.min(f.hi, deny.lo) },
+      { ...f, lo: Math.max(f.lo, deny.hi) },
+    ])
+    .filter((f) => f.lo < f.hi);
 
 /** The fact stands at `now`. */
 export const standing = (param: string, now: Instant): Predicate =>
@@ -196,7 +237,10 @@ export const standing = (param: string, now: Instant): Predicate =>
 export const stateIn = (states: readonly SpaceState[], now: Instant): Predicate =>
   owner(or(...states.map((s) => standing(`state:${s}`, now))));
 
-/** A deny of `kind` against one of `actors` stands (`*`: a deny that names nobody, A0). */
+/**
+ * A deny of `kind` against one of `actors` stands. `*` is a deny that names nobody although its kind does (A0); of a kind that names nobody,
+ * a misshapen deny that names an actor counts for that actor, so the caller's own names are asked for there too.
+ */
 export const denied = (kind: ConsentKind, actors: readonly (string | undefined)[], now: Instant): Predicate =>
   or(
     ...['*', ...(CONSENT_KINDS[kind].actors.length === 0 ? [''] : []), ...actors]

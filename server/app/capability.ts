@@ -4,6 +4,7 @@ import { declaredParameters, includesOf, revincludesOf, type SearchRegistry } fr
 import type { TypeDeclaration } from './declaration.ts';
 import { LABELLED_TYPES } from './interactions/label-operations.ts';
 import { EXPLAINED_TYPES } from './interactions/who-can-see.ts';
+import { profilesOfType } from './profiles.ts';
 
 export type CapabilityOptions = {
   readonly declarations: ReadonlyMap<string, TypeDeclaration>;
@@ -12,7 +13,14 @@ export type CapabilityOptions = {
   readonly version: string;
   /** Day of the release, `YYYY-MM-DD`. */
   readonly date: string;
+  /** Packages that the host has loaded. */
+  readonly packages: readonly LoadedPackage[];
+  /** The profiles that they bring for a type. */
+  readonly packageProfiles: (type: string) => readonly string[];
 };
+
+/** A FHIR package by its id, with the canonical of its guide where it states one. */
+export type LoadedPackage = { readonly id: string; readonly version: string; readonly guide: string | undefined };
 
 const interaction = (code: string) => ({ code });
 
@@ -26,12 +34,13 @@ function interactionsOf(declaration: TypeDeclaration): readonly { readonly code:
   ];
 }
 
-/** The operations that explain, by the types they are offered on. */
+/** The operations of ours that explain or tell, by the types they are offered on. */
 const EXPLANATIONS: readonly (readonly [name: string, types: readonly string[]])[] = [
   ['who-can-see', EXPLAINED_TYPES],
   ['evaluate', ['Consent']],
   ['explain', ['AuditEvent']],
   ['access-register', ['Patient']],
+  ['notification-preferences', ['Patient']],
 ];
 
 /** Profiles that a write may claim and is then held to. */
@@ -51,9 +60,7 @@ function operationsOf(type: string) {
   }));
   return [
     ...((LABELLED_TYPES as readonly string[]).includes(type) ? labels : []),
-    ...(type === 'Patient'
-      ? [{ name: 'everything', definition: 'http://hl7.org/fhir/OperationDefinition/Patient-everything' }]
-      : []),
+    ...(type === 'Patient' ? [{ name: 'everything', definition: `${EX}/OperationDefinition/everything` }] : []),
     ...explanations,
     ...(type === 'DocumentReference'
       ? [
@@ -63,6 +70,7 @@ function operationsOf(type: string) {
           },
         ]
       : []),
+    { name: 'validate', definition: `${EX}/OperationDefinition/validate` },
   ];
 }
 
@@ -85,8 +93,12 @@ export function capabilityStatement(options: CapabilityOptions): object {
     software: { name: 'Carnet', version: options.version },
     implementation: { description: 'Carnet', url: baseUrl },
     fhirVersion: '4.0.1',
-    format: ['application/fhir+json', 'json'],
-    patchFormat: ['application/json-patch+json', 'application/fhir+json'],
+    format: ['application/fhir+json', 'application/fhir+xml', 'json', 'xml'],
+    ...nonEmpty(
+      'implementationGuide',
+      options.packages.flatMap(({ guide, version }) => (guide === undefined ? [] : [`${guide}|${version}`])),
+    ),
+    patchFormat: ['application/json-patch+json', 'application/fhir+json', 'application/fhir+xml'],
     rest: [
       {
         mode: 'server',
@@ -108,7 +120,9 @@ export function capabilityStatement(options: CapabilityOptions): object {
           const writes = declaration?.writes ?? {};
           return {
             type,
-            ...nonEmpty('supportedProfile', SUPPORTED[type] ?? []),
+            ...nonEmpty('supportedProfile', [
+              ...new Set([...profilesOfType(type), ...(SUPPORTED[type] ?? []), ...options.packageProfiles(type)]),
+            ]),
             ...(declaration === undefined ? {} : { interaction: interactionsOf(declaration) }),
             versioning: 'versioned',
             readHistory: true,

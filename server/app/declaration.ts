@@ -6,7 +6,7 @@ import type { Rows, RuleId } from '../access/decision.ts';
 import type { Result } from '../fhir/result.ts';
 import type { Ref, Resource } from '../fhir/types.ts';
 import type { Filing, Version } from '../ports/store.ts';
-import type { Work } from './work.ts';
+import type { Work, Writing } from './work.ts';
 
 /** A guard term or range written by the server (names start with `_`). */
 export type Marks = {
@@ -48,7 +48,7 @@ export type TypeDeclaration = {
   readonly contentRows?: Rows;
   readonly writes: WriteRules;
   /** What the guard needs to know of a resource, from the body and from what the server recorded. May look things up (directory). */
-  readonly marks: (work: Work, resource: Resource, filing: Filing) => Promise<Marks>;
+  readonly marks: (work: Writing, resource: Resource, filing: Filing) => Promise<Marks>;
   /** What of a resource searches may find, where that is not all of it. */
   readonly searchable?: (resource: Resource) => Resource;
   /** Whether a change of this type changes the space entry of its owner. */

@@ -104,6 +104,20 @@ async function perform(deps: Deps, request: FhirRequest, claims: Claims, now: In
 
 type Performing = { readonly now: Instant; readonly interaction: Interaction };
 
+/** Runs a unit; once it is durable, and only then, does what its work left for afterwards. */
+async function durably<T>(deps: Deps, run: (unit: StoreUnit, begin: (work: Work) => void) => Promise<T>): Promise<T> {
+  // A store may run a unit again: what an earlier try left counts no more.
+  let begun: Work | undefined;
+  const value = await deps.store.unit((unit) => {
+    begun = undefined;
+    return run(unit, (work) => {
+      begun = work;
+    });
+  });
+  for (const then of begun?.afterwards ?? []) then();
+  return value;
+}
+
 async function workFor(deps: Deps, unit: StoreUnit, claims: Claims, now: Instant): Promise<Result<Work>> {
   const caller = await resolveCaller(unit, claims, deps.directory);
   if (!caller.ok) return caller;
@@ -120,6 +134,7 @@ async function workFor(deps: Deps, unit: StoreUnit, claims: Claims, now: Instant
     written: { any: false },
     created: new Map(),
     uploads: new Map(),
+    afterwards: [],
     stale: new Set(),
     provides: { level: undefined },
   });
@@ -133,9 +148,10 @@ async function inUnit(
   { now, interaction }: Performing,
 ): Promise<Result<Answer>> {
   try {
-    return await deps.store.unit(async (unit): Promise<Result<Answer>> => {
+    return await durably(deps, async (unit, begin): Promise<Result<Answer>> => {
       const work = await workFor(deps, unit, claims, now);
       if (!work.ok) return work;
+      begin(work.value);
       const result = await interaction.run(work.value, request);
       if (!result.ok) {
         if (work.value.written.any) throw new Undo(result.failure);
@@ -197,6 +213,12 @@ async function performRehearsal(
   });
 }
 
+/** What the holder's side uploads can only become a deposit (W2): more than one has is refused while it arrives. */
+const largestContent = (deps: Deps, { kind }: Claims): number =>
+  kind === 'patient' || kind === 'representative'
+    ? Math.min(deps.limits.maxBinaryBytes, deps.policy.depositMaxBytes)
+    : deps.limits.maxBinaryBytes;
+
 /** Bytes are stored aside before the unit begins, and dropped unless it takes them. */
 async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, now: Instant): Promise<Result<Answer>> {
   if (request.body.kind !== 'bytes' || request.method !== 'POST' || request.path.join('/') !== 'Binary') {
@@ -206,12 +228,12 @@ async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, n
       : known;
   }
   const { source } = request.body;
+  const most = largestContent(deps, claims);
   let upload: { readonly id: string };
   try {
-    upload = await deps.store.stage(source, deps.limits.maxBinaryBytes);
+    upload = await deps.store.stage(source, most);
   } catch (error) {
-    if (error instanceof UploadTooLarge)
-      return fail({ code: 'too-large', text: `content has at most ${deps.limits.maxBinaryBytes} bytes` });
+    if (error instanceof UploadTooLarge) return fail({ code: 'too-large', text: `content has at most ${most} bytes` });
     throw error;
   }
   const contentType = await request.body.contentType;
@@ -302,9 +324,10 @@ async function performBatch(
   try {
     for (;;) {
       try {
-        return await deps.store.unit(async (unit): Promise<Result<Answer>> => {
+        return await durably(deps, async (unit, begin): Promise<Result<Answer>> => {
           const work = await workFor(deps, unit, claims, now);
           if (!work.ok) return work;
+          begin(work.value);
           taken.clear();
           const ran = await runBatch(work.value, request, batch, settled);
           if (ran.undo !== undefined) {

@@ -11,6 +11,7 @@ import type { Ref, Resource } from '../fhir/types.ts';
 import { specialise } from '../query/matches.ts';
 import { and, term } from '../query/predicate.ts';
 import type { Interaction } from './answer.ts';
+import { tellAccess, tellChanges } from './notices/tell.ts';
 import type { FhirRequest } from './request.ts';
 import { patientRef } from './types/filing.ts';
 import { everyMatch, keyOf, type Work, withServerMeta } from './work.ts';
@@ -93,7 +94,7 @@ function queryOf(request: FhirRequest, interaction: Interaction): string | undef
   return names.length === 0 ? path : `${path}?${names.join('&')}`;
 }
 
-/** Records what was disclosed or written. */
+/** Records what was disclosed or written, and tells the person of it (O2). */
 export async function recordDone(work: Work, request: FhirRequest, interaction: Interaction): Promise<void> {
   const items = new Map<Ref | undefined, { readonly named: Set<Ref>; readonly rules: Set<RuleId>; read: boolean }>();
   const about = (person: Ref | undefined) => {
@@ -133,7 +134,9 @@ export async function recordDone(work: Work, request: FhirRequest, interaction: 
       refused: false,
       ...(query === undefined ? {} : { query }),
     });
+    if (read && person !== undefined) await tellAccess(work, { person, items: [...named], rules: opening });
   }
+  await tellChanges(work);
 }
 
 /** Records a refusal: about the owner of the item that was asked for, who reads of it in their register; the caller learns nothing. */

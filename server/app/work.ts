@@ -5,6 +5,7 @@
 import type { Access } from '../access/access.ts';
 import type { Caller } from '../access/caller.ts';
 import { type RuleId, systemGuard } from '../access/decision.ts';
+import { PROFILE_TYPES } from '../access/rules/profile.ts';
 import { callerName } from '../access/rules/space.ts';
 import type { DocumentLevel } from '../fhir/canonical.ts';
 import { type IndexEntry, termText } from '../fhir/index-entry.ts';
@@ -24,33 +25,44 @@ export type Trace = {
   readonly item: Ref;
   /** The row of section 5 by which it was written; absent where it was only read. */
   readonly rule?: RuleId;
+  /** How it was written; absent where it was only read. */
+  readonly event?: ItemEvent;
 };
 
-export type Work = {
+/** What a write did to an item. `superseded`: replaced by another, of which the same act tells. */
+export type ItemEvent = 'added' | 'changed' | 'removed' | 'superseded';
+
+/** What writing needs inside a unit, whoever writes: no caller and no decision, so the server's own clock can have one (W7). */
+export type Writing = {
   readonly deps: Deps;
   readonly unit: StoreUnit;
+  readonly now: Instant;
+  readonly traces: Trace[];
+  /** Whether anything was written: a refusal after that must undo it. */
+  readonly written: { any: boolean };
+  /** Persons whose space entry must be rebuilt before the unit ends. */
+  readonly stale: Set<Ref>;
+};
+
+export type Work = Writing & {
   readonly caller: Caller;
   readonly access: Access;
-  readonly now: Instant;
   readonly newId: () => string;
-  readonly traces: Trace[];
   /** Types that the request asked to see: the rules that open them are what its record names. */
   readonly asked: Set<string>;
   /** Persons named by the request without an item to show for it (an empty search, a refused read). */
   readonly persons: Set<Ref>;
-  /** Whether anything was written: a refusal after that must undo it. */
-  readonly written: { any: boolean };
   /** Resources created by this transaction, by id: what its other entries may refer to. */
   readonly created: Map<string, string>;
   /** Bytes uploaded for a Binary that is about to be created. */
   readonly uploads: Map<string, string>;
   /** What an ITI-65 Bundle claims of the documents in it; undefined outside of one. */
   readonly provides: { level: DocumentLevel | undefined };
-  /** Persons whose space entry must be rebuilt before the unit ends. */
-  readonly stale: Set<Ref>;
+  /** Done once the unit is durable, and not at all when it is undone. */
+  readonly afterwards: (() => void)[];
 };
 
-export const declarationOf = (work: Work, type: string): TypeDeclaration => {
+export const declarationOf = (work: Writing, type: string): TypeDeclaration => {
   const declaration = work.deps.declarations.get(type);
   if (declaration === undefined) throw new Error(`no declaration for ${type}`);
   return declaration;
@@ -96,13 +108,13 @@ export async function seesPerson(work: Work, person: Ref): Promise<boolean> {
   return found !== undefined && !found.deleted;
 }
 
-const refreshSpace = async (work: Work, person: Ref): Promise<void> => {
+const refreshSpace = async (work: Writing, person: Ref): Promise<void> => {
   if (!work.stale.delete(person)) return;
   await work.unit.putSpace(person, await rebuildSpace(work.unit, person));
 };
 
 /** Rebuilds what is stale; called before a unit's audit is written. */
-export async function settle(work: Work): Promise<void> {
+export async function settle(work: Writing): Promise<void> {
   for (const person of [...work.stale]) await refreshSpace(work, person);
 }
 
@@ -114,10 +126,12 @@ export type Saving = {
   readonly filing: Filing;
   /** The row of section 5 that allows it, where that is not the first one of the type. */
   readonly rule?: RuleId | undefined;
+  /** Where it is not what the versions tell: added or changed. */
+  readonly event?: ItemEvent;
 };
 
 /** What the resource looks like to queries and guards: its search parameters and the server's marks. */
-async function entryOf(work: Work, saving: Saving, resource: Resource): Promise<IndexEntry> {
+async function entryOf(work: Writing, saving: Saving, resource: Resource): Promise<IndexEntry> {
   const declaration = declarationOf(work, saving.key.type);
   const searched = declaration.searchable?.(resource) ?? resource;
   const indexed = indexResource(work.deps.registry, searched, { baseUrl: work.deps.baseUrl });
@@ -128,6 +142,13 @@ async function entryOf(work: Work, saving: Saving, resource: Resource): Promise<
     ranges: [...indexed.ranges, ...marks.ranges],
   };
 }
+
+/** The entry of a stored version: what a write of it would make now. */
+export const entryOfVersion = (work: Work, version: Version): Promise<IndexEntry> => {
+  const resource = parsed(version);
+  const { type, id, owner, filing } = version;
+  return entryOf(work, { key: { type, id }, before: undefined, resource, owner, filing }, resource);
+};
 
 /** An item as it was at an instant: its version then, and what its guard would have been told of it. */
 export type PastItem = { readonly version: Version; readonly entry: IndexEntry };
@@ -164,7 +185,7 @@ export function withServerMeta(resource: Resource, key: Key, versionId: string, 
 }
 
 /** Writes a new version of a resource that the rules have accepted. */
-export async function save(work: Work, saving: Saving): Promise<Version> {
+export async function save(work: Writing, saving: Saving): Promise<Version> {
   const { key, before, owner, filing } = saving;
   const versionId = before === undefined ? '1' : String(Number(before.versionId) + 1);
   const resource = withServerMeta(saving.resource, key, versionId, work.now);
@@ -178,12 +199,16 @@ export async function save(work: Work, saving: Saving): Promise<Version> {
     body: stringify(resource),
     filing,
   };
-  await put(work, version, { entry, rule: saving.rule });
+  await put(work, version, {
+    entry,
+    rule: saving.rule,
+    event: saving.event ?? (before === undefined ? 'added' : 'changed'),
+  });
   return version;
 }
 
 /** Writes a tombstone. The store keeps the last entry, which goes on deciding who is told that it is gone. */
-export async function erase(work: Work, before: Version, rule: RuleId): Promise<Version> {
+export async function erase(work: Writing, before: Version, rule: RuleId): Promise<Version> {
   const entry = await entryOf(
     work,
     { key: before, before, resource: parsed(before), owner: before.owner, filing: before.filing },
@@ -199,7 +224,7 @@ export async function erase(work: Work, before: Version, rule: RuleId): Promise<
     body: '',
     filing: before.filing,
   };
-  await put(work, version, { entry, rule });
+  await put(work, version, { entry, rule, event: 'removed' });
   return version;
 }
 
@@ -216,23 +241,27 @@ const WRITTEN_BY: Readonly<Record<string, RuleId>> = {
   Communication: 'W11',
   Appointment: 'W17',
   Task: 'D12',
+  Immunization: 'W3',
+  ExplanationOfBenefit: 'W18',
+  Coverage: 'W18',
+  ...Object.fromEntries(PROFILE_TYPES.map((type) => [type, 'W20'])),
 };
 
 /** The row that a write of this type falls under, unless the rule that accepted it says another. */
 export const rowOf = (type: string): RuleId => WRITTEN_BY[type] ?? 'W14';
 
-type Putting = { readonly entry: IndexEntry; readonly rule: RuleId | undefined };
+type Putting = { readonly entry: IndexEntry; readonly rule: RuleId | undefined; readonly event: ItemEvent };
 
-async function put(work: Work, version: Version, { entry, rule }: Putting): Promise<void> {
+async function put(work: Writing, version: Version, { entry, rule, event }: Putting): Promise<void> {
   const { type, id, ...rest } = version;
   work.written.any = true;
   await work.unit.put({ key: { type, id }, ...rest, entry });
-  work.traces.push({ owner: version.owner, item: `${type}/${id}`, rule: rule ?? rowOf(type) });
+  work.traces.push({ owner: version.owner, item: `${type}/${id}`, rule: rule ?? rowOf(type), event });
   if (version.owner !== undefined && declarationOf(work, type).feedsSpace) work.stale.add(version.owner);
 }
 
 /** Changes what the server recorded about an item, without a new version. */
-export async function refile(work: Work, version: Version, filing: Filing): Promise<void> {
+export async function refile(work: Writing, version: Version, filing: Filing): Promise<void> {
   const resource = parsed(version);
   const entry = await entryOf(
     work,
@@ -244,12 +273,16 @@ export async function refile(work: Work, version: Version, filing: Filing): Prom
 }
 
 /** All current resources of a type about a person that satisfy `where`, for the server's own bookkeeping. */
-export async function allOf(work: Work, type: string, person: Ref, where: Predicate): Promise<readonly Version[]> {
+export async function allOf(work: Writing, type: string, person: Ref, where: Predicate): Promise<readonly Version[]> {
   return everyMatch(work, type, [term('_owner', person), where]);
 }
 
 /** All current resources of a type that satisfy every predicate, unguarded: bookkeeping, never disclosure. */
-export async function everyMatch(work: Work, type: string, where: readonly Predicate[]): Promise<readonly Version[]> {
+export async function everyMatch(
+  work: Writing,
+  type: string,
+  where: readonly Predicate[],
+): Promise<readonly Version[]> {
   return searchAll(work.unit, type, where);
 }
 

@@ -92,8 +92,51 @@ const organization = ({ caller }: AuditContext): readonly JsonObject[] =>
 export function auditEvent(draft: AuditDraft, context: AuditContext): Resource {
   const { caller } = context;
   const pattern = PATTERN[draft.action];
+  const agents = [
+    {
+      type: dicom(pattern.client),
+      who: { identifier: { value: caller.claims.clientId } },
+      requestor: false,
+      network: { address: context.clientAddress, type: '2' },
+    },
+    server(pattern.server, false, context.serverAddress),
+    requestor(context),
+    ...organization(context),
+  ];
+  const request = {
+    what: { identifier: { value: context.requestId } },
+    type: { system: SYSTEM.balpEntityType, code: 'XrequestId' },
+  };
+  return assembled(draft, { now: context.now, secret: caller.claims.secret, agents, request });
+}
+
+/** The AuditEvent of an act of the server's own clock (W7): nobody asked for it, so there is neither client nor request. */
+export function clockEvent(
+  draft: AuditDraft,
+  context: { readonly now: Instant; readonly serverAddress: string },
+): Resource {
+  const agents = [server(PATTERN[draft.action].server, true, context.serverAddress)];
+  return assembled(draft, { now: context.now, secret: false, agents, request: undefined });
+}
+
+const server = (role: string, isRequestor: boolean, address: string): JsonObject => ({
+  type: dicom(role),
+  who: { display: 'Carnet' },
+  requestor: isRequestor,
+  network: { address, type: '1' },
+});
+
+type Parts = {
+  readonly now: Instant;
+  readonly secret: boolean;
+  readonly agents: readonly JsonObject[];
+  readonly request: JsonObject | undefined;
+};
+
+function assembled(draft: AuditDraft, { now, secret: isSecret, agents, request }: Parts): Resource {
+  const pattern = PATTERN[draft.action];
   const profile = `https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.${draft.person === undefined ? '' : 'Patient'}${PROFILE[draft.action]}`;
-  const secret = caller.claims.secret ? [{ system: SYSTEM.audit, code: 'secret' }] : [];
+  const secret = isSecret ? [{ system: SYSTEM.audit, code: 'secret' }] : [];
   const detail = draft.rules.map((rule) => ({ type: 'rule', valueString: rule }));
   return {
     resourceType: 'AuditEvent',
@@ -101,24 +144,9 @@ export function auditEvent(draft: AuditDraft, context: AuditContext): Resource {
     type: { system: SYSTEM.auditEventType, code: 'rest' },
     subtype: [{ system: SYSTEM.restfulInteraction, code: draft.interaction }],
     action: pattern.code,
-    recorded: new Date(context.now).toISOString(),
+    recorded: new Date(now).toISOString(),
     outcome: draft.refused ? '4' : '0',
-    agent: [
-      {
-        type: dicom(pattern.client),
-        who: { identifier: { value: caller.claims.clientId } },
-        requestor: false,
-        network: { address: context.clientAddress, type: '2' },
-      },
-      {
-        type: dicom(pattern.server),
-        who: { display: 'Carnet' },
-        requestor: false,
-        network: { address: context.serverAddress, type: '1' },
-      },
-      requestor(context),
-      ...organization(context),
-    ],
+    agent: agents,
     source: {
       observer: { display: 'Carnet' },
       type: [{ system: 'http://terminology.hl7.org/CodeSystem/security-source-type', code: '4' }],
@@ -140,10 +168,7 @@ export function auditEvent(draft: AuditDraft, context: AuditContext): Resource {
             },
           ]),
       ...(draft.query === undefined ? [] : [{ type: OBJECT, role: role('24'), query: base64(draft.query) }]),
-      {
-        what: { identifier: { value: context.requestId } },
-        type: { system: SYSTEM.balpEntityType, code: 'XrequestId' },
-      },
+      ...(request === undefined ? [] : [request]),
     ],
   };
 }

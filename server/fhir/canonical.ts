@@ -20,6 +20,8 @@ export const SYSTEM = {
   taskCode: codeSystem('task-code'),
   /** Tags of AuditEvents: `secret`. */
   audit: codeSystem('audit'),
+  /** What a notice is about: the event codes of the national app, and one of ours (`docs/notices.md`). */
+  notice: codeSystem('notice'),
 
   confidentiality: hl7('v3-Confidentiality'),
   actReason: hl7('v3-ActReason'),
@@ -27,6 +29,7 @@ export const SYSTEM = {
   participationType: hl7('v3-ParticipationType'),
   observationValue: hl7('v3-ObservationValue'),
   consentScope: hl7('consentscope'),
+  communicationCategory: hl7('communication-category'),
   auditEventType: hl7('audit-event-type'),
   auditEntityType: hl7('audit-entity-type'),
   objectRole: hl7('object-role'),
@@ -122,6 +125,7 @@ export const EXTENSION = {
   sourceId: mhd('StructureDefinition/ihe-sourceId'),
   authorOrg: mhd('StructureDefinition/ihe-authorOrg'),
   birthPlace: 'http://hl7.org/fhir/StructureDefinition/patient-birthPlace',
+  translation: 'http://hl7.org/fhir/StructureDefinition/translation',
 } as const;
 
 /** `Consent.policy.uri` of a consent kind. */

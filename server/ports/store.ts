@@ -18,7 +18,29 @@ export type Filing = {
   readonly exempt?: boolean;
   /** W6: shown to representatives once; L3 cannot be set again. */
   readonly shown?: boolean;
+  /** W7: which step of the announcement of an item hidden from the holder the server has taken. */
+  readonly announced?: 'invited' | 'visible';
+  /** O2: of a notice that the server wrote, what it waits for and which session it tells of. */
+  readonly notice?: NoticeFiling;
 };
+
+/** O2: who may see a notice, and when another one of the same session would say nothing new. */
+export type NoticeFiling = {
+  /** It is shown to whoever could read one of these items now; absent: to its recipient at once. */
+  readonly about?: readonly Ref[];
+  /** It tells of a secret session, or of what is hidden from representatives (W8, L3). */
+  readonly secret?: boolean;
+  readonly session?: {
+    readonly key: string;
+    /** The session ends then; exclusive. */
+    readonly until: Instant;
+    /** How far the notice reached when it was written: 0 nobody yet, 1 the holder, 2 representatives too. */
+    readonly reach: 0 | 1 | 2;
+  };
+};
+
+/** Bytes of each chunk of a content but the last: which chunk holds a byte is known without looking. */
+export const CHUNK_BYTES = 262_144;
 
 /** One state of a resource. `body` is the JSON text as served, `id` and `meta` included, so that a read copies and does not parse. */
 export type Version = {
@@ -95,7 +117,7 @@ export interface StoreUnit {
 
   /** Attaches bytes uploaded with `ResourceStore.stage` to a Binary version; the staged upload is consumed. */
   attachBytes(key: Key, upload: string): Promise<void>;
-  /** Chunk number `index` (from 0) of a Binary, judged by the guard at this moment; `undefined`: end, or not visible any more. */
+  /** Chunk number `index` (from 0) of a Binary, `CHUNK_BYTES` long unless it is the last, judged by the guard at this moment; `undefined`: end, or not visible any more. */
   chunk(key: Key, guard: Guard, index: number): Promise<Uint8Array | undefined>;
   /** Size in bytes and SHA-1 (base64) of a Binary's content, `undefined` when it has none. */
   bytes(key: Key): Promise<{ readonly size: number; readonly sha1: string } | undefined>;
@@ -108,7 +130,8 @@ export interface ResourceStore {
   /**
    * Runs `work` against one consistent state and resolves when what it wrote is durable (also when it wrote nothing: what it read was
    * then committed and durable). If `work` throws, nothing of it remains and the error is rethrown. Units of concurrent requests
-   * share one sync. `work` awaits nothing but its unit.
+   * share one sync. `work` awaits nothing but its unit, and may be run again from the start when the store could not commit what an earlier
+   * run had read: only what the last run did counts. Rejects with a `StoreUnavailable` when the store cannot do it in time.
    */
   unit<T>(work: (unit: StoreUnit) => Promise<T>): Promise<T>;
   /** Stores a stream of bytes aside, at most `maxBytes`. Rejects with an `UploadTooLarge` when there are more. Leaves nothing behind when it rejects. */
@@ -121,3 +144,11 @@ export interface ResourceStore {
 }
 
 export class UploadTooLarge extends Error {}
+
+/**
+ * The store cannot do this now: not reachable, too slow, too busy. Nothing was disclosed; what was to be written is there wholly or not at
+ * all. The edge answers 503 with Retry-After.
+ */
+export class StoreUnavailable extends Error {
+  readonly code = 'unavailable';
+}

@@ -13,7 +13,17 @@ import {
 import { type Of, personOf } from '../oracle/facts.ts';
 import type { AuditEventItem, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
 import { type Act, mayWrite } from '../oracle/write.ts';
-import { binaryBody, documentBody, insSystem, type Resource, transactionBody } from '../support/fhir-bodies.ts';
+import {
+  binaryBody,
+  documentBody,
+  immunizationBody,
+  insSystem,
+  payerBody,
+  profileBody,
+  profileTypes,
+  type Resource,
+  transactionBody,
+} from '../support/fhir-bodies.ts';
 import { type Answer, type Ids, idOf, type Mint, nationalId, send, traitsOf } from '../support/world.ts';
 
 /** Types whose search is worth comparing: a Binary has no search of its own. */
@@ -30,6 +40,17 @@ const searched = [
   'Communication',
   'Appointment',
   'Provenance',
+  'Immunization',
+  'Condition',
+  'AllergyIntolerance',
+  'Procedure',
+  'FamilyMemberHistory',
+  'MedicationStatement',
+  'Observation',
+  'QuestionnaireResponse',
+  'ExplanationOfBenefit',
+  'Coverage',
+  'Task',
 ] as const;
 
 /** One difference between the server and the oracle. */
@@ -241,6 +262,10 @@ async function byPerson(built: Built, asking: Asking, ledger: Ledger): Promise<v
         'Communication',
         'RelatedPerson',
         'List',
+        'Immunization',
+        ...profileTypes,
+        'ExplanationOfBenefit',
+        'Coverage',
       ];
       const expected = world.items.filter(
         (item) =>
@@ -402,8 +427,8 @@ export async function compareRefusals(built: Built, asking: Asking): Promise<rea
     });
   };
   await together(world.items, async (item) => {
-    if (item.type === 'DocumentReference') {
-      const path = `DocumentReference/${idOf(ids, item.type, item.id)}`;
+    if (item.type === 'DocumentReference' || item.type === 'Immunization') {
+      const path = `${item.type}/${idOf(ids, item.type, item.id)}`;
       const on = { type: item.type, id: item.id } as const;
       const operation = (name: string, parameters: readonly object[]): Parameters<typeof send>[1] => ({
         method: 'POST',
@@ -438,6 +463,30 @@ export async function compareRefusals(built: Built, asking: Asking): Promise<rea
         identity: 'equal',
       } as const;
       await attempt(act, item, { method: 'POST', path: '', body: feedBody(built, caller, item.id, now) });
+      const patient = `Patient/${idOf(ids, 'Patient', item.id)}`;
+      const make = (body: Resource): Parameters<typeof send>[1] => ({ method: 'POST', path: body.resourceType, body });
+      const vaccine = immunizationBody({ patient, labels: [], lot: 'probe' });
+      await attempt({ ...act, type: 'Immunization' }, item, make(vaccine));
+      await attempt({ act: 'profile', person: item.id }, item, make(profileBody('Condition', patient, 'probe')));
+      const insurer = `Organization/${idOf(ids, 'Organization', 'caisse')}`;
+      const paid = payerBody('Coverage', { patient, insurer, labels: [], text: 'probe' });
+      await attempt({ act: 'payer', person: item.id }, item, make(paid));
+    }
+    if (item.type === 'ExplanationOfBenefit' || item.type === 'Coverage') {
+      // nobody changes what was paid: 404 to who does not see it, W18 to the others; no act of the oracle
+      const path = `${item.type}/${idOf(ids, item.type, item.id)}`;
+      const expected = readStatus(world, caller, item, now) === 200 ? 403 : 404;
+      const answer = await send(built.base, { method: 'DELETE', path, token });
+      built.compared += 1;
+      if (answer.status !== expected)
+        found.push({
+          now: new Date(now).toISOString(),
+          caller,
+          asked: `DELETE ${path}`,
+          item,
+          expected,
+          answered: answer.text,
+        });
     }
   });
   return found;

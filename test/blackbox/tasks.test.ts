@@ -2,7 +2,6 @@
  * D12: tasks that the server writes of quarantined feeds. No client creates one, so the test writes them as the server does, and asks over
  * real HTTP who sees them and who changes what.
  */
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAccess } from '../../server/access/access.ts';
 import type { Caller } from '../../server/access/caller.ts';
@@ -13,12 +12,14 @@ import type { Ref } from '../../server/fhir/types.ts';
 import type { ResourceStore } from '../../server/ports/store.ts';
 import { baseInstant, matrix } from '../oracle/arbitraries.ts';
 import type { Item, SpaceState, World, WorldCaller } from '../oracle/world.ts';
-import { depsFor, type InProcess, listen, mintToken, openStore, storeFolder } from '../support/in-process.ts';
+import { depsFor, type InProcess, listen, mintToken, storeShelf } from '../support/in-process.ts';
 import { record, sameIds } from '../support/twins.ts';
 
 const policy = {
   emergencyOverridesBlock: false,
   payerDataToProfessionals: false,
+  emergencyMaskedUnlessDenied: false,
+  accessSessionMinutes: 60,
   depositMaxBytes: 1000,
   clockToleranceSeconds: 0,
   matrix,
@@ -87,8 +88,8 @@ const found = async (caller: WorldCaller, path = 'Task'): Promise<readonly strin
   ((await send(caller, 'GET', path)).json.entry ?? []).map((e: { resource: { id: string } }) => e.resource.id).sort();
 
 beforeAll(async () => {
-  const folder = await storeFolder();
-  store = openStore(join(folder.path, 'tasks.db'));
+  const shelf = await storeShelf();
+  store = await shelf.open('tasks');
   let made = 0;
   const nextId = () => `made-${String(++made)}`;
   const deps = depsFor({ store, policy, now: () => baseInstant, nextId });
@@ -125,6 +126,7 @@ beforeAll(async () => {
       written: { any: false },
       created: new Map(),
       uploads: new Map(),
+      afterwards: [],
       provides: { level: undefined },
       stale: new Set(),
     };
@@ -140,7 +142,7 @@ beforeAll(async () => {
   dispose = async () => {
     await server.close();
     await store.close();
-    await folder.dispose();
+    await shelf.dispose();
   };
 });
 afterAll(() => dispose());

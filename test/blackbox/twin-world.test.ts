@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { listen, storeFolder } from '../support/in-process.ts';
+import { listen, storeShelf } from '../support/in-process.ts';
 import { prepareSite, type Ran, runPair, type Site, twinPair } from '../support/twin-run.ts';
 
 const pairs = Number(process.env['CARNET_TWIN_PAIRS'] ?? 500);
@@ -18,13 +18,13 @@ const shrinkMs = 20_000;
 let site: Site;
 let close: () => Promise<void>;
 beforeAll(async () => {
-  const folder = await storeFolder();
+  const shelf = await storeShelf();
   const [a, b] = [await listen(), await listen()];
-  site = await prepareSite(a, b, folder.path);
+  site = await prepareSite(a, b, shelf);
   close = async () => {
     await a.close();
     await b.close();
-    await folder.dispose();
+    await shelf.dispose();
   };
 });
 afterAll(() => close());

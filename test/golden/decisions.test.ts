@@ -21,6 +21,8 @@ const NOW = Date.parse('2026-03-10T12:00:00Z');
 const POLICY: Policy = {
   emergencyOverridesBlock: false,
   payerDataToProfessionals: false,
+  emergencyMaskedUnlessDenied: false,
+  accessSessionMinutes: 60,
   depositMaxBytes: 5_000_000,
   clockToleranceSeconds: 0,
   matrix: { '10': { consult: true, read: ['11488-4'] }, '99': { consult: false, read: ['11488-4'] } },
@@ -217,6 +219,24 @@ const CASES: readonly Case[] = [
     item: entry(['_label=MASQUE_PS']),
     permit: true,
     rules: ['D1'],
+  },
+  {
+    name: 'or where the host opens them unless the person refused',
+    caller: { purpose: 'BTG', person: 'Patient/x' },
+    policy: { emergencyMaskedUnlessDenied: true },
+    consents: [active],
+    item: entry(['_label=MASQUE_PS']),
+    permit: true,
+    rules: ['D1'],
+  },
+  {
+    name: 'who refused',
+    caller: { purpose: 'BTG', person: 'Patient/x' },
+    policy: { emergencyMaskedUnlessDenied: true },
+    consents: [active, consent('emergency-masked', 'deny')],
+    item: entry(['_label=MASQUE_PS']),
+    permit: false,
+    rules: ['L1'],
   },
   {
     name: 'a block holds when the glass is broken',

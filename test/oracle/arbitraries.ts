@@ -184,6 +184,31 @@ const appointmentSpec = fc.record({
   filedAt: pick(filings),
 });
 
+const vaccineSpec = fc.record({
+  labels: pick(labelSets),
+  filedBy: fc.oneof(filer, filer, fc.constant<FiledBy>({ side: 'holder' })),
+  filedAt: pick(filings),
+  deleted: fc.constantFrom(false, false, false, true),
+  unmask: fc.boolean(),
+});
+
+const profileTypes = [
+  'Condition',
+  'AllergyIntolerance',
+  'Procedure',
+  'FamilyMemberHistory',
+  'MedicationStatement',
+  'Observation',
+  'QuestionnaireResponse',
+] as const;
+const profileSpec = fc.record({ type: pick(profileTypes), deleted: fc.constantFrom(false, false, false, true) });
+
+const payerSpec = fc.record({
+  type: pick(['ExplanationOfBenefit', 'Coverage'] as const),
+  labels: pick(labelSets),
+  filedAt: pick(filings),
+});
+
 const letterSpec = fc.record({ who: pick(names), answered: fc.boolean() });
 
 const personSpec = fc.record({
@@ -200,6 +225,9 @@ const personSpec = fc.record({
   teams: fc.array(teamSpec, { maxLength: 2 }),
   letters: fc.array(letterSpec, { maxLength: 2 }),
   appointments: fc.array(appointmentSpec, { maxLength: 2 }),
+  vaccines: fc.array(vaccineSpec, { maxLength: 2 }),
+  profile: fc.array(profileSpec, { maxLength: 3 }),
+  payments: fc.array(payerSpec, { maxLength: 2 }),
 });
 
 type PersonSpec = typeof personSpec extends fc.Arbitrary<infer S> ? S : never;
@@ -304,7 +332,44 @@ function personItems(id: string, spec: PersonSpec): readonly Item[] {
       structures: through ? [at] : [],
     });
   });
+  items.push(...vaccineItems(id, spec, settled.consents));
+  spec.profile.forEach(({ type, deleted }, index) => {
+    items.push({ type, id: `own-${id}-${index}`, person: id, ...(deleted ? { deleted } : {}) });
+  });
+  spec.payments.forEach((one, index) => {
+    items.push({ ...one, id: `paid-${id}-${index}`, person: id, filedBy: { side: 'insurer' } });
+  });
   return items;
+}
+
+/** The `document-default` deny that stands without a period: what the holder unmasks while it does is exempt (W5). */
+const maskingOf = (consents: readonly ConsentItem[]): ConsentItem | undefined =>
+  consents.find(
+    (one) =>
+      one.kind === 'document-default' &&
+      one.provision === 'deny' &&
+      one.status === 'active' &&
+      one.period === undefined,
+  );
+
+function vaccineItems(id: string, spec: PersonSpec, consents: readonly ConsentItem[]): readonly Item[] {
+  const masking = maskingOf(consents);
+  return spec.vaccines.map((one, index): Item => {
+    // W6: the holder hides nothing from themself
+    const labels =
+      one.filedBy.side === 'holder' ? one.labels.filter((label) => label !== 'INVISIBLE_PATIENT') : one.labels;
+    const unmask = masking !== undefined && one.unmask && !one.deleted && !labels.includes('INVISIBLE_PATIENT');
+    return {
+      type: 'Immunization',
+      id: `vaccine-${id}-${index}`,
+      person: id,
+      labels: unmask ? labels.filter((label) => label !== 'MASQUE_PS') : labels,
+      filedBy: one.filedBy,
+      filedAt: one.filedAt,
+      ...(one.deleted ? { deleted: true } : {}),
+      ...(unmask ? { unmaskedUnder: masking.id } : {}),
+    };
+  });
 }
 
 /** contract.md "Consents", one active entry a key (the last one), and A7: a block ends permits and memberships. */
@@ -347,13 +412,7 @@ function settle(
 
 /** Documents with their Binary and Provenance, a List over those listed of one author, replacements. */
 function documentItems(id: string, spec: PersonSpec, consents: readonly ConsentItem[]): readonly Item[] {
-  const masking = consents.find(
-    (one) =>
-      one.kind === 'document-default' &&
-      one.provision === 'deny' &&
-      one.status === 'active' &&
-      one.period === undefined,
-  );
+  const masking = maskingOf(consents);
   const items: Item[] = [];
   const listed: string[] = [];
   const author = spec.documents[0]?.filedBy;
@@ -445,6 +504,7 @@ const wildSpec = fc.record({
       kind: pick<ConsentKind>([
         'professional-access',
         'organization-access',
+        'attending-physician',
         'emergency-btg',
         'document-default',
         'profile-sharing',
@@ -475,10 +535,21 @@ const wildSpec = fc.record({
     }),
     { maxLength: 4 },
   ),
-  profile: fc.array(fc.record({ type: pick(['Condition', 'Observation'] as const), person: pick(people) }), {
-    minLength: 1,
-    maxLength: 4,
-  }),
+  profile: fc.array(
+    fc.record({
+      type: pick([
+        'Condition',
+        'AllergyIntolerance',
+        'Procedure',
+        'FamilyMemberHistory',
+        'MedicationStatement',
+        'Observation',
+        'QuestionnaireResponse',
+      ] as const),
+      person: pick(people),
+    }),
+    { minLength: 2, maxLength: 6 },
+  ),
   events: fc.array(
     fc.record({
       person: pick([...people, undefined]),
@@ -552,6 +623,163 @@ export const wildWorld: fc.Arbitrary<World> = fc.tuple(tameWorld, wildSpec).map(
   return { policy: tame.policy, items };
 });
 
+const denseSpec = fc.record({
+  who: pick(['dr1', 'dr2', 'nurse', 'works'] as const),
+  at: pick(structures),
+  grounds: fc.subarray(['attending-physician', 'professional-access', 'organization-access', 'team'] as const, {
+    maxLength: 2,
+  }),
+  standing: fc.subarray(
+    ['document-default', 'emergency-masked', 'emergency-btg', 'emergency-etreat', 'profile-sharing'] as const,
+    { maxLength: 3 },
+  ),
+  documents: fc.array(
+    fc.record({
+      docType: pick(docTypes),
+      labels: pick(labelSets),
+      by: pick(['who', 'at', 'other', 'holder'] as const),
+      filedAt: pick(filings),
+    }),
+    { minLength: 3, maxLength: 6 },
+  ),
+  appointments: fc.array(
+    fc.record({
+      labels: pick(labelSets),
+      by: pick(['who', 'at', 'holder'] as const),
+      takesPart: fc.boolean(),
+      filedAt: pick(filings),
+    }),
+    { minLength: 1, maxLength: 4 },
+  ),
+  delegation: pick(['legal', 'legal', 'caregiver', 'messenger'] as const),
+});
+
+/**
+ * A wild world in which one professional of one structure has to do with each person in every way at once: grounds, authorship, messages,
+ * appointments, acts. Combinations that chance alone would seldom bring about are in every other world.
+ */
+export const denseWorld: fc.Arbitrary<World> = fc
+  .tuple(wildWorld, fc.tuple(denseSpec, denseSpec, denseSpec))
+  .map(([wild, specs]) => ({
+    policy: wild.policy,
+    items: [...wild.items, ...people.flatMap((id, index) => denseItems(id, specs[index] as DenseSpec))],
+  }));
+
+/** The callers of whom a dense world is full: the professional in each mode, their structure, a representative, for each person. */
+export function denseCallers(world: World): readonly WorldCaller[] {
+  return people.flatMap((id): readonly WorldCaller[] => {
+    const first = world.items.find((item) => item.type === 'DocumentReference' && item.id === `dense-doc-${id}-0`);
+    if (first?.type !== 'DocumentReference') return [];
+    const { structure = 's1' } = first.filedBy;
+    const who = first.filedBy.person as keyof typeof professionals;
+    const one = { kind: 'professional', person: who, profession: professionals[who], structure } as const;
+    return [
+      { kind: 'representative', related: `related-${id}-dense`, actsFor: id },
+      { kind: 'feeder', structure },
+      { ...one, purpose: 'TREAT' },
+      { ...one, purpose: 'BTG', patient: id },
+      { ...one, purpose: 'ETREAT', patient: id },
+      { ...one, structure: structures.find((other) => other !== structure) ?? structure, purpose: 'TREAT' },
+      { ...one, person: 'dr1', profession: professionals.dr1, purpose: 'TREAT' },
+      { ...one, person: 'dr1', profession: professionals.dr1, purpose: 'BTG', patient: id },
+      { ...one, person: 'dr1', profession: professionals.dr1, purpose: 'ETREAT', patient: id },
+    ];
+  });
+}
+
+type DenseSpec = typeof denseSpec extends fc.Arbitrary<infer S> ? S : never;
+
+function denseItems(id: string, spec: DenseSpec): readonly Item[] {
+  const { who, at } = spec;
+  const about = { person: id } as const;
+  const entry = (kind: ConsentKind, provision: 'permit' | 'deny', more: Partial<ConsentItem> = {}): ConsentItem => ({
+    ...{ type: 'Consent', id: `dense-${kind}-${id}`, ...about, kind, provision, actors: [], status: 'active' },
+    writtenBy: { side: kind === 'attending-physician' ? 'insurer' : 'holder' },
+    ...more,
+  });
+  const related: Item = {
+    type: 'RelatedPerson',
+    id: `related-${id}-dense`,
+    ...about,
+    labels: [],
+    filedBy: { side: 'holder' },
+  };
+  const items: Item[] = [related];
+  items.push(
+    entry('delegation', 'permit', {
+      actors: [{ type: 'RelatedPerson', id: related.id }],
+      delegationKind: spec.delegation === 'legal' ? 'legal' : 'caregiver',
+      delegatedRights: spec.delegation === 'messenger' ? ['message'] : [],
+    }),
+  );
+  for (const ground of spec.grounds)
+    if (ground === 'team')
+      items.push({
+        ...{ type: 'CareTeam', id: `dense-team-${id}`, ...about, structure: at, members: [who], status: 'active' },
+        writtenBy: { side: 'feeder', structure: at },
+      });
+    else
+      items.push(
+        entry(ground, 'permit', { actors: [ground === 'organization-access' ? organization(at) : practitioner(who)] }),
+      );
+  for (const kind of spec.standing)
+    items.push(entry(kind, kind === 'emergency-masked' || kind === 'profile-sharing' ? 'permit' : 'deny'));
+  const filers: Readonly<Record<'who' | 'at' | 'other' | 'holder', FiledBy>> = {
+    who: { side: 'professional', person: who, structure: at },
+    at: { side: 'feeder', structure: at },
+    other: { side: 'professional', person: 'none', structure: structures.find((one) => one !== at) ?? at },
+    holder: { side: 'holder' },
+  };
+  spec.documents.forEach(({ by: drawn, ...one }, index) => {
+    const by = index === 0 ? 'who' : drawn;
+    const doc = `dense-doc-${id}-${index}`;
+    const filedBy = filers[by];
+    items.push({ type: 'DocumentReference', id: doc, ...about, filedBy, ...one });
+    items.push({ type: 'Binary', id: `bytes-${doc}`, document: doc, filedBy });
+    items.push({ type: 'Provenance', id: `provenance-${doc}`, ...about, documents: [doc], filedBy });
+    items.push({
+      type: 'Immunization',
+      id: `dense-shot-${id}-${index}`,
+      ...about,
+      filedBy,
+      labels: one.labels,
+      filedAt: one.filedAt,
+    });
+    const payer = index % 2 === 0 ? 'Coverage' : 'ExplanationOfBenefit';
+    items.push({
+      type: payer,
+      id: `dense-payer-${id}-${index}`,
+      ...about,
+      filedBy: { side: 'insurer' },
+      labels: one.labels,
+      filedAt: one.filedAt,
+    });
+    items.push({
+      ...{ type: 'AuditEvent', id: `dense-event-${id}-${index}`, ...about, secret: index % 3 === 0 },
+      agent: index % 2 === 0 ? practitioner(who) : practitioner('none'),
+      items: index === 0 ? [] : [{ type: 'DocumentReference', id: doc }],
+    });
+  });
+  spec.appointments.forEach(({ by, takesPart, ...one }, index) => {
+    items.push({
+      ...{ type: 'Appointment', id: `dense-appointment-${id}-${index}`, ...about, filedBy: filers[by], ...one },
+      practitioners: [takesPart ? who : 'none'],
+      structures: [],
+    });
+  });
+  items.push({ type: 'List', id: `dense-list-${id}`, ...about, documents: [`dense-doc-${id}-0`], filedBy: filers.who });
+  const sender = { type: 'RelatedPerson', id: related.id } as const;
+  items.push({
+    type: 'Communication',
+    id: `dense-letter-${id}-0`,
+    ...about,
+    sender: practitioner(who),
+    recipient: person(id),
+  });
+  items.push({ type: 'Communication', id: `dense-letter-${id}-1`, ...about, sender, recipient: practitioner('none') });
+  return items;
+}
+
 /** A caller of the cast, any kind, mode and limit; representatives may act for the wrong person. */
 export const caller: fc.Arbitrary<WorldCaller> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('patient' as const), person: pick(people) }) },
@@ -615,6 +843,8 @@ export function concerned(world: World): readonly WorldCaller[] {
       }
     if (item.type === 'CareTeam') for (const id of item.members) if (isName(id)) add(id, item.structure, item.person);
     if (item.type === 'DocumentReference' && item.filedBy.person !== undefined && isName(item.filedBy.person))
+      add(item.filedBy.person, item.filedBy.structure ?? 's1', item.person);
+    if (item.type === 'Immunization' && item.filedBy.person !== undefined && isName(item.filedBy.person))
       add(item.filedBy.person, item.filedBy.structure ?? 's1', item.person);
     if (item.type === 'DocumentReference' && item.filedBy.side === 'feeder')
       callers.push({ kind: 'feeder', structure: item.filedBy.structure ?? 's1' });

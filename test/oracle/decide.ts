@@ -331,8 +331,10 @@ function labelGate(ask: Ask, item: Labelled, columns: readonly Column[], row: st
   return when(permit, ...rules);
 }
 
-const maskedInEmergency = (ask: Ask, item: Labelled): boolean =>
-  vote(ask, item.person, 'emergency-masked', refsOf(ask.caller)) === 'permit';
+const maskedInEmergency = (ask: Ask, item: Labelled): boolean => {
+  const said = vote(ask, item.person, 'emergency-masked', refsOf(ask.caller));
+  return said === 'permit' || (said !== 'deny' && ask.world.policy.emergencyMaskedUnlessDenied === true);
+};
 
 type Row = { readonly id: string } & Readonly<Record<Column, 'yes' | 'no' | 'if'>>;
 const L1: Row = {

@@ -21,15 +21,22 @@ export type Professional = Extract<WorldCaller, { kind: 'professional' }>;
 /** The items of one type. */
 export type Of<T extends Item['type'], I = Item> = I extends Item ? (T extends I['type'] ? I : never) : never;
 
-/** The item of that type and id, deleted or not. */
-export function find<T extends Item['type']>(world: World, type: T, id: string | undefined): Of<T> | undefined {
-  return world.items.find((item): item is Of<T> => item.type === type && item.id === id);
+/** The items of a world by type: worlds never change, and are asked many times. */
+const sorted = new WeakMap<World, Map<string, Item[]>>();
+function itemsOf<T extends Item['type']>(world: World, type: T): readonly Of<T>[] {
+  const types = sorted.get(world) ?? new Map<string, Item[]>();
+  if (types.size === 0) for (const item of world.items) types.set(item.type, [...(types.get(item.type) ?? []), item]);
+  sorted.set(world, types);
+  return (types.get(type) ?? []) as unknown as readonly Of<T>[];
 }
 
+/** The item of that type and id, deleted or not. */
+export const find = <T extends Item['type']>(world: World, type: T, id: string | undefined): Of<T> | undefined =>
+  itemsOf(world, type).find((item) => item.id === id);
+
 /** Every item of that type which is not deleted. */
-export function all<T extends Item['type']>(world: World, type: T): readonly Of<T>[] {
-  return world.items.filter((item): item is Of<T> => item.type === type && item.deleted !== true);
-}
+export const all = <T extends Item['type']>(world: World, type: T): readonly Of<T>[] =>
+  itemsOf(world, type).filter((item) => item.deleted !== true);
 
 /** Whom an item is about; a Binary is about whom its document is; the directory, and some others, are about nobody. */
 export function personOf(world: World, item: Item): string | undefined {

@@ -201,6 +201,8 @@ export type Item =
 export type WorldPolicy = {
   readonly emergencyOverridesBlock: boolean;
   readonly payerDataToProfessionals: boolean;
+  /** L1; absent: false. */
+  readonly emergencyMaskedUnlessDenied?: boolean;
   readonly depositMaxBytes: number;
   readonly matrix: Readonly<Record<string, { readonly consult: boolean; readonly read: readonly string[] }>>;
 };

@@ -197,7 +197,7 @@ describe.skipIf(!serverExists())('revocation across processes', () => {
       issuers: () => [s.users.entry, s.backends.entry],
       policy: POLICY,
       clock: START,
-      env: { CARNET_BASE_URL: s.base, CARNET_STORE: `sqlite:${s.server.folder}/carnet.db` },
+      env: { CARNET_BASE_URL: s.base, ...s.server.store },
     });
   });
   afterAll(async () => {

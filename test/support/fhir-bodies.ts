@@ -328,6 +328,76 @@ export const appointmentBody = (parts: {
   })),
 });
 
+const coded = (system: string, code: string): object => ({ coding: [{ system, code }] });
+
+/** A vaccination. */
+export const immunizationBody = (parts: {
+  readonly patient: string;
+  readonly labels: readonly string[];
+  readonly lot: string;
+  readonly more?: Readonly<Record<string, unknown>>;
+}): Resource => ({
+  resourceType: 'Immunization',
+  ...metaLabels(parts.labels),
+  status: 'completed',
+  vaccineCode: coded('http://hl7.org/fhir/sid/cvx', '207'),
+  patient: { reference: parts.patient },
+  occurrenceDateTime: '2026-05-04',
+  lotNumber: parts.lot,
+  ...parts.more,
+});
+
+/** The types of the medical profile, each with what it needs beside its person. */
+const PROFILE: Readonly<Record<string, (person: object, text: string) => object>> = {
+  Condition: (subject, text) => ({ subject, code: { text } }),
+  AllergyIntolerance: (patient, text) => ({ patient, code: { text } }),
+  Procedure: (subject, text) => ({ status: 'completed', subject, code: { text } }),
+  FamilyMemberHistory: (patient, text) => ({ status: 'completed', patient, relationship: { text } }),
+  MedicationStatement: (subject, text) => ({ status: 'active', subject, medicationCodeableConcept: { text } }),
+  Observation: (subject, text) => ({ status: 'final', subject, code: { text } }),
+  QuestionnaireResponse: (subject, text) => ({ status: 'completed', subject, item: [{ linkId: '1', text }] }),
+};
+export const profileTypes = Object.keys(PROFILE);
+
+/** An item of the medical profile. */
+export const profileBody = (type: string, patient: string, text: string): Resource => ({
+  resourceType: type,
+  ...PROFILE[type]?.({ reference: patient }, text),
+});
+
+/** A reimbursement, or who pays. */
+export const payerBody = (
+  type: 'ExplanationOfBenefit' | 'Coverage',
+  parts: {
+    readonly patient: string;
+    readonly insurer: string;
+    readonly labels: readonly string[];
+    readonly text: string;
+  },
+): Resource => {
+  const about = { reference: parts.patient };
+  const payer = { reference: parts.insurer };
+  const type_ = coded(`${v3}/claim-type`, 'professional');
+  return {
+    resourceType: type,
+    ...metaLabels(parts.labels),
+    status: 'active',
+    ...(type === 'Coverage'
+      ? { beneficiary: about, payor: [payer], policyHolder: { display: parts.text } }
+      : {
+          type: type_,
+          use: 'claim',
+          patient: about,
+          created: '2026-05-04',
+          insurer: payer,
+          provider: payer,
+          outcome: 'complete',
+          disposition: parts.text,
+          insurance: [{ focal: true, coverage: { display: 'régime général' } }],
+        }),
+  };
+};
+
 /** The labels of TRE_A07 on a resource as it came back, wherever its type carries them. */
 export function labelsOf(resource: Resource): readonly string[] {
   const concepts = (resource.securityLabel ?? []) as readonly { readonly coding?: readonly Coding[] }[];

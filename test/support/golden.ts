@@ -13,6 +13,8 @@ const HEADERS = [
   'allow',
   'www-authenticate',
   'content-disposition',
+  'content-range',
+  'accept-ranges',
 ];
 const USUAL = 'application/fhir+json; charset=utf-8';
 

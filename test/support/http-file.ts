@@ -1,7 +1,8 @@
 /**
  * Reads the `.http` files of `examples/`, in the dialect that editors play: `###` starts a request, `# @name x` names it, `@x = …` is a
- * variable, `{{x}}` stands for a value. Two directives are ours: `# @token x = caller key=value …` says what a token carries, and
- * `# @at 2026-03-02T09:00:00Z` sets the server's clock before a request.
+ * variable, `{{x}}` stands for a value. Three directives are ours: `# @token x = caller key=value …` says what a token carries,
+ * `# @at 2026-03-02T09:00:00Z` sets the server's clock before a request, and `# @wait 5` lets so many seconds of the machine pass, in which
+ * the server does what its clock tells it.
  */
 
 /** A token that a story defines: whose it is, and how it differs from their plain one. */
@@ -13,6 +14,8 @@ export type HttpRequest = {
   readonly name: string | undefined;
   /** The instant that the server's clock is set to first, as written. */
   readonly at: string | undefined;
+  /** Seconds of the machine to wait first. */
+  readonly wait: number;
   readonly method: string;
   readonly url: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
@@ -63,6 +66,7 @@ function parseRequest(block: string): HttpRequest | undefined {
     title,
     name: directive('name'),
     at: directive('at'),
+    wait: Number(directive('wait') ?? 0),
     method,
     url,
     headers,

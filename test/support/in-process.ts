@@ -4,15 +4,18 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { Agent, request as httpRequest, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { shippedDocumentClasses } from '../../server/adapters/document-classes.ts';
+import { inflate } from '../../server/adapters/inflate.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from '../../server/adapters/store-sqlite/store.ts';
 import { readIssuers } from '../../server/adapters/token-jwt/issuer.ts';
 import { createTokenVerifier } from '../../server/adapters/token-jwt/verify.ts';
 import { shippedDefinitions } from '../../server/adapters/validator/definitions.ts';
+import { shippedConformance } from '../../server/adapters/validator/profile/own.ts';
+import { profileValidator } from '../../server/adapters/validator/profile/profiles.ts';
 import { r4Validator } from '../../server/adapters/validator/validator.ts';
 import type { Deps } from '../../server/app/deps.ts';
 import { createDispatch } from '../../server/app/dispatch.ts';
@@ -26,18 +29,21 @@ import { createHttpServer, HTTP_LIMITS } from '../../server/http/server.ts';
 import type { CursorSeal } from '../../server/ports/cursor-seal.ts';
 import type { ResourceStore } from '../../server/ports/store.ts';
 import type { Instant } from '../oracle/world.ts';
+import { mongoShelf } from './mongo-store.ts';
+import { mongodbUrl, ON_MONGODB } from './store-setting.ts';
 import { createMint, type Mint } from './world.ts';
 
 /** The base of every server of this process: links and bodies are then the same in all of them. */
 export const BASE = 'http://127.0.0.1:8103/fhir';
 
-const definitions = shippedDefinitions();
+export const definitions = shippedDefinitions();
 const searchDefinitions = JSON.parse(
   readFileSync(new URL('../../fhir-profiles/definitions/search-parameters.json', import.meta.url), 'utf8'),
 ) as SearchDefinitions;
 /** The search parameters of every declared type. */
 export const registry = registryFor({ definitions: searchDefinitions, types: [...DECLARATIONS.keys()], omit: [] });
 const validator = r4Validator(definitions);
+const profiles = profileValidator({ definitions, own: shippedConformance(), packages: [] });
 const summaries = summariesOf(definitions);
 const { entries, mint } = createMint(BASE);
 const issuers = readIssuers(entries as unknown as Json, BASE);
@@ -82,14 +88,17 @@ export const depsFor = ({ store, policy, now, nextId }: Omit<Serving, 'requestId
   store,
   verifier,
   validator,
+  profiles,
   clock: { now },
   ids: { next: nextId },
   cursors: readableCursors,
+  inflate,
   registry,
   declarations: DECLARATIONS,
   accessTypes: ACCESS_TYPES,
   directory: directoryMemory(),
   auditEntries: new Map(),
+  toldSessions: new Map(),
   documentClasses: shippedDocumentClasses(),
   policy,
   summaries,
@@ -141,6 +150,7 @@ export async function listen(): Promise<InProcess> {
       return dispatch(request);
     },
     metadata: () => ({ json: '{}', etag: '""' }),
+    definitions,
     log: { write: (line) => void lines.push(JSON.stringify(line)) },
     ids: { next: () => serving?.requestId() ?? '' },
     clock: { now: () => serving?.now() ?? 0 },
@@ -196,12 +206,40 @@ export async function listen(): Promise<InProcess> {
   };
 }
 
-/** A folder for stores, in memory where the system has one: what is tested here is not durability. */
-export async function storeFolder(): Promise<{ readonly path: string; readonly dispose: () => Promise<void> }> {
-  const path = await mkdtemp(join('/dev/shm/', 'carnet-')).catch(() => mkdtemp(join(tmpdir(), 'carnet-')));
-  return { path, dispose: () => rm(path, { recursive: true, force: true }) };
+/** Where stores of this process lie, by name. */
+export type StoreShelf = {
+  readonly open: (name: string) => Promise<ResourceStore>;
+  /** Makes `to` a copy of `from`; neither is open. */
+  readonly copy: (from: string, to: string) => Promise<void>;
+  readonly remove: (name: string) => Promise<void>;
+  readonly dispose: () => Promise<void>;
+};
+
+/** Stores as the tests are told to use (`store-setting.ts`). */
+export const storeShelf = (): Promise<StoreShelf> => (ON_MONGODB ? databases() : files());
+
+/** Files in memory where the system has one: what is tested here is not durability. */
+async function files(): Promise<StoreShelf> {
+  const folder = await mkdtemp(join('/dev/shm/', 'carnet-')).catch(() => mkdtemp(join(tmpdir(), 'carnet-')));
+  const path = (name: string): string => join(folder, `${name}.db`);
+  return {
+    open: async (name) => openSqliteStore({ ...SQLITE_STORE_DEFAULTS, path: path(name), clock: { now: () => 0 } }),
+    copy: async (from, to) => {
+      for (const suffix of ['', '.key', '.keys']) await copyFile(`${path(from)}${suffix}`, `${path(to)}${suffix}`);
+    },
+    remove: async (name) => {
+      for (const suffix of ['', '-wal', '-shm', '.key', '.keys', '.keys-wal', '.keys-shm'])
+        await rm(`${path(name)}${suffix}`, { force: true });
+    },
+    dispose: () => rm(folder, { recursive: true, force: true }),
+  };
 }
 
-/** The embedded store on a file. */
-export const openStore = (path: string): ResourceStore =>
-  openSqliteStore({ ...SQLITE_STORE_DEFAULTS, path, clock: { now: () => 0 } });
+async function databases(): Promise<StoreShelf> {
+  const { open, copy, empty, dispose } = await mongoShelf({
+    url: mongodbUrl,
+    members: [],
+    stop: async () => undefined,
+  });
+  return { open, copy, remove: empty, dispose };
+}

@@ -2,10 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from './free-port.ts';
+import { storeFor } from './store-setting.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -29,33 +30,26 @@ export type TestServer = {
   /** The FHIR base URL, without a slash at the end. */
   readonly base: string;
   readonly folder: string;
+  /** The settings by which another server shares its store. */
+  readonly store: Readonly<Record<string, string>>;
   /** Everything written to stderr since the first start. */
   readonly stderr: () => string;
   readonly stdout: () => string;
+  /** The process's id while it runs. */
+  readonly pid: () => number | undefined;
   /** Sets the server's clock; only when started with one. */
   readonly setClock: (instant: number) => Promise<void>;
   /** SIGTERM, then the exit code (null when a signal ended it). */
   readonly stop: () => Promise<number | null>;
   /** SIGKILL. */
   readonly kill: () => Promise<void>;
+  /** Resolves when the running process has ended, whoever ended it. */
+  readonly ended: () => Promise<void>;
   /** Starts again on the same port and store, and waits until it answers. */
   readonly restart: () => Promise<void>;
   /** Ends it and removes the folder. */
   readonly dispose: () => Promise<void>;
 };
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      probe.close(() => resolve(port));
-    });
-  });
-}
 
 /** Starts `server/main.ts` and waits until `/metadata` answers; fails with what it wrote when it does not. */
 export async function startServer(options: ServerOptions): Promise<TestServer> {
@@ -63,6 +57,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   const port = await freePort();
   const base = `http://127.0.0.1:${port}/fhir`;
   const file = (name: string): string => join(folder, name);
+  const store = await storeFor(folder);
   await writeFile(file('issuers.json'), JSON.stringify(options.issuers(base)));
   const setClock = async (instant: number): Promise<void> => {
     // renamed into place, so that no request reads half an instant
@@ -74,7 +69,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     CARNET_PORT: String(port),
     CARNET_HOST: '127.0.0.1',
     CARNET_BASE_URL: base,
-    CARNET_STORE: `sqlite:${file('carnet.db')}`,
+    ...store.env,
     CARNET_ISSUERS: file('issuers.json'),
     CARNET_TEST: '1',
     ...options.env,
@@ -124,6 +119,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   };
   const dispose = async (): Promise<void> => {
     await end('SIGKILL');
+    await store.dispose();
     await rm(folder, { recursive: true, force: true });
   };
   try {
@@ -135,12 +131,19 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   return {
     base,
     folder,
+    store: store.env,
     stderr: () => errors,
     stdout: () => output,
+    pid: () => child?.pid,
     setClock,
     stop: () => end('SIGTERM'),
     kill: async () => {
       await end('SIGKILL');
+    },
+    ended: async () => {
+      const running = child;
+      if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
+      await new Promise((resolve) => running.once('exit', resolve));
     },
     restart: start,
     dispose,
@@ -156,7 +159,7 @@ const inherited = (): Record<string, string> =>
   );
 
 async function ready(url: string, errors: () => string): Promise<void> {
-  const until = Date.now() + 20_000;
+  const until = Date.now() + 60_000;
   for (;;) {
     try {
       const answer = await fetch(url);
@@ -165,7 +168,7 @@ async function ready(url: string, errors: () => string): Promise<void> {
     } catch {
       // not listening yet
     }
-    if (Date.now() > until) throw new Error(`the server did not answer in 20 s: ${errors()}`);
+    if (Date.now() > until) throw new Error(`the server did not answer in a minute: ${errors()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -1,6 +1,4 @@
 /** Runs the same requests against the two twins and says where the caller could tell them apart. */
-import { copyFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import type { Deps } from '../../server/app/deps.ts';
 import {
@@ -14,7 +12,8 @@ import {
 } from '../oracle/arbitraries.ts';
 import { personOf } from '../oracle/facts.ts';
 import type { ActorRef, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
-import { depsFor, type InProcess, mintToken, openStore, type Serving, type WireAnswer } from './in-process.ts';
+import { depsFor, type InProcess, mintToken, type Serving, type StoreShelf, type WireAnswer } from './in-process.ts';
+import { policyOf } from './policy.ts';
 import { type Ask, askFor, type Terrain, terrainOf } from './twin-requests.ts';
 import { hiddenFrom, loadTwin, type Recording, readsRegisterAlone, record, refOfItem, sameIds } from './twins.ts';
 
@@ -47,10 +46,20 @@ const depositSpec = fc.record({
   byRepresentative: fc.boolean(),
 });
 
+const taskSpec = fc.record({
+  person: fc.constantFrom(...people, undefined),
+  depositedBy: fc.constantFrom('s1', 's2', 's3'),
+});
+
 /** A world that the API can build, with deposits of the holder's side, the whole directory, and a register of earlier acts. */
 export const twinWorld: fc.Arbitrary<World> = fc
-  .tuple(tameWorld, fc.array(depositSpec, { maxLength: 2 }), fc.array(eventSpec, { maxLength: 6 }))
-  .map(([tame, deposits, events]) => {
+  .tuple(
+    tameWorld,
+    fc.array(depositSpec, { maxLength: 2 }),
+    fc.array(eventSpec, { maxLength: 6 }),
+    fc.array(taskSpec, { maxLength: 2 }),
+  )
+  .map(([tame, deposits, events, tasks]) => {
     const items: Item[] = [...tame.items, { type: 'HealthcareService', id: 'ward' }, { type: 'Location', id: 'room' }];
     deposits.forEach(({ person, byRepresentative, ...one }, index) => {
       const filedBy = byRepresentative
@@ -59,6 +68,9 @@ export const twinWorld: fc.Arbitrary<World> = fc
       const id = `deposit-${person}-${index}`;
       items.push({ type: 'DocumentReference', id, person, ...one, filedBy, filedAt: '2026-10-01T07:00:00.000Z' });
       items.push({ type: 'Binary', id: `bytes-${id}`, document: id, filedBy });
+    });
+    tasks.forEach(({ person, depositedBy }, index) => {
+      items.push({ type: 'Task', id: `task-${index}`, depositedBy, ...(person === undefined ? {} : { person }) });
     });
     const world = { policy: tame.policy, items };
     events.forEach(({ person, by, names, secret }, index) => {
@@ -107,26 +119,25 @@ export const twinPair = (requests: number): fc.Arbitrary<Pair> =>
 
 // ---- running ------------------------------------------------------------------------------------------------------
 
-/** Where pairs are run: two servers, a folder, and a store file that holds the directory, which is everybody's. */
+/** Where pairs are run: two servers, a shelf of stores, and on it one that holds the directory, which is everybody's. */
 export type Site = {
   readonly a: InProcess;
   readonly b: InProcess;
-  readonly folder: string;
-  readonly template: string;
+  readonly shelf: StoreShelf;
   readonly directory: Recording;
 };
 
+const TEMPLATE = 'template';
+
 /** Writes the template store. */
-export async function prepareSite(a: InProcess, b: InProcess, folder: string): Promise<Site> {
-  const template = join(folder, 'template.db');
+export async function prepareSite(a: InProcess, b: InProcess, shelf: StoreShelf): Promise<Site> {
   const [world] = fc.sample(twinWorld, { seed: 1, numRuns: 1 }) as [World];
-  const store = openStore(template);
+  const store = await shelf.open(TEMPLATE);
   const directory = await record(world, store, building(world.policy), 'directory');
   await store.close();
-  return { a, b, folder, template, directory };
+  return { a, b, shelf, directory };
 }
 
-const policyOf = (policy: World['policy']): Deps['policy'] => ({ ...policy, clockToleranceSeconds: 0 });
 const building = (policy: World['policy']): Omit<Deps, 'store'> => {
   const { store: _none, ...deps } = depsFor({
     store: undefined as never,
@@ -148,16 +159,13 @@ export type Ran = {
   readonly difference?: string;
 };
 
-let files = 0;
-
 /** Builds both twins, asks both, and compares. */
 export async function runPair(site: Site, pair: Pair): Promise<Ran> {
   const { world, caller, now } = pair;
-  files += 1;
-  const paths = { a: join(site.folder, `a${files}.db`), b: join(site.folder, `b${files}.db`) };
-  await copyFile(site.template, paths.a);
-  await copyFile(site.template, paths.b);
-  const stores = { a: openStore(paths.a), b: openStore(paths.b) };
+  const { shelf } = site;
+  await shelf.copy(TEMPLATE, 'a');
+  await shelf.copy(TEMPLATE, 'b');
+  const stores = { a: await shelf.open('a'), b: await shelf.open('b') };
   try {
     const recording = await record(world, stores.a, building(world.policy), 'persons');
     const hidden = hiddenFrom(world, caller, now);
@@ -167,8 +175,8 @@ export async function runPair(site: Site, pair: Pair): Promise<Ran> {
   } finally {
     await stores.a.close();
     await stores.b.close();
-    for (const path of Object.values(paths))
-      for (const suffix of ['', '-wal', '-shm']) await rm(`${path}${suffix}`, { force: true });
+    await shelf.remove('a');
+    await shelf.remove('b');
   }
 }
 
@@ -206,7 +214,7 @@ async function askBoth(
     count.id = 0;
     const b = await site.b.send({ ...ask, headers });
     answers.push(a.status);
-    disclosed += (a.body.match(/"fullUrl"/g) ?? []).length;
+    disclosed += (a.body.match(/"fullUrl"|<fullUrl /g) ?? []).length;
     const [shownA, shownB] = [printed(a, names.a), printed(b, names.b)];
     if (shownA === shownB && a.status < 500) return { a };
     return { a, difference: report(terrain, pair, ask, { a: shownA, b: shownB }) };
@@ -229,7 +237,8 @@ async function askBoth(
       if (changesRights(ask, a)) return done();
       const next = nextOf(a);
       if (next === undefined) break;
-      current = { method: 'GET', headers: {}, path: next, follow: 0 };
+      const { accept } = current.headers;
+      current = { method: 'GET', headers: accept === undefined ? {} : { accept }, path: next, follow: 0 };
     }
   }
   return done();
@@ -238,8 +247,10 @@ async function askBoth(
 const padded = (number: number): string => String(number).padStart(4, '0');
 
 const nextOf = (answer: WireAnswer): string | undefined => {
-  const url = /"relation":"next","url":("[^"]*")/.exec(answer.body)?.[1];
-  return url === undefined ? undefined : (JSON.parse(url) as string).split('/fhir/')[1];
+  const url =
+    /"relation":"next","url":"([^"]*)"/.exec(answer.body)?.[1] ??
+    /<relation value="next"\/><url value="([^"]*)"/.exec(answer.body)?.[1]?.replaceAll('&amp;', '&');
+  return url?.split('/fhir/')[1];
 };
 
 /** What was recorded of all this, as far as the caller sees it: now and then, for a professional's is slow. The operator sees all of it, by D8, and is not asked. */
@@ -273,7 +284,7 @@ function changesRights(ask: Ask, answer: WireAnswer): boolean {
   if (ask.method === 'GET' || ask.method === 'HEAD' || answer.status >= 300) return false;
   return (
     /^(Consent|CareTeam|RelatedPerson|Patient)\b(?!.*_search)/.test(ask.path) ||
-    /"url":"(Consent|CareTeam|RelatedPerson|Patient)\b/.test(ask.body ?? '')
+    /(?:"url":"|<url value=")(Consent|CareTeam|RelatedPerson|Patient)\b/.test(ask.body ?? '')
   );
 }
 

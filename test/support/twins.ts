@@ -25,18 +25,32 @@ import type { Filing, Put, ResourceStore, StoreUnit, Version } from '../../serve
 import { baseInstant, replacedAt } from '../oracle/arbitraries.ts';
 import { foundByTraits, maySee, see } from '../oracle/decide.ts';
 import { type Of, stateOf } from '../oracle/facts.ts';
-import type { ConsentItem, DocumentItem, FiledBy, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
+import type {
+  ConsentItem,
+  DocumentItem,
+  FiledBy,
+  ImmunizationItem,
+  Instant,
+  Item,
+  World,
+  WorldCaller,
+} from '../oracle/world.ts';
 import {
   appointmentBody,
+  type ConsentParts,
   careTeamBody,
   communicationBody,
   consentBody,
   documentBody,
+  immunizationBody,
   listBody,
   organizationBody,
   patientBody,
+  payerBody,
   practitionerBody,
   practitionerRoleBody,
+  profileBody,
+  profileTypes,
   provenanceBody,
   relatedPersonBody,
 } from './fhir-bodies.ts';
@@ -170,6 +184,7 @@ function workOf(unit: StoreUnit, deps: Deps): Work {
     written: { any: false },
     created: new Map(),
     uploads: new Map(),
+    afterwards: [],
     provides: { level: undefined },
     stale: new Set(),
     asked: new Set(),
@@ -345,6 +360,43 @@ async function writePersons(world: World, writer: Writer): Promise<void> {
       { now: filedAt, owner: item.person, filing: creatorOf(item.filedBy, item.person, filedAt) },
     );
   }
+  for (const item of of('Immunization')) await writeVaccine(item, writer);
+  for (const item of world.items) {
+    if (!profileTypes.includes(item.type) || !('person' in item) || item.person === undefined) continue;
+    const filing = filingOf({ side: 'holder' }, item.person, born);
+    // beside its person, it names the vaccination or the document that it was known from
+    const known = world.items.find(
+      (one) => (one.type === 'Immunization' || one.type === 'DocumentReference') && one.person === item.person,
+    );
+    const named =
+      known === undefined || item.type !== 'Observation' ? {} : { derivedFrom: [{ reference: refOfItem(known) }] };
+    await write(item.id, tagged(item.id, { ...profileBody(item.type, `Patient/${item.person}`, item.id), ...named }), {
+      now: born,
+      owner: item.person,
+      filing,
+    });
+    if (item.deleted === true) await remove(refOfItem(item), deletedAt);
+  }
+  for (const item of [...of('ExplanationOfBenefit'), ...of('Coverage')]) {
+    const filedAt = item.filedAt === undefined ? born : at(item.filedAt);
+    const parts = {
+      patient: `Patient/${item.person}`,
+      insurer: 'Organization/caisse',
+      labels: item.labels,
+      text: `paid ${item.id}`,
+    };
+    await write(item.id, payerBody(item.type, parts), {
+      now: filedAt,
+      owner: item.person,
+      filing: filingOf(item.filedBy, item.person, item.filedAt === undefined ? undefined : filedAt),
+    });
+  }
+  for (const item of of('Task')) {
+    const filing = filingOf({ side: 'feeder', structure: item.depositedBy ?? 's1' }, undefined, lettersAt);
+    const about = item.person === undefined ? {} : { for: { reference: `Patient/${item.person}` } };
+    const body = { resourceType: 'Task', status: 'requested', intent: 'order', description: item.id, ...about };
+    await write(item.id, tagged(item.id, body), { now: lettersAt, owner: item.person, filing });
+  }
   for (const item of of('CareTeam')) {
     const filing = filingOf(item.writtenBy, undefined, teamsAt);
     const parts = {
@@ -369,6 +421,21 @@ async function writePersons(world: World, writer: Writer): Promise<void> {
   for (const [index, item] of of('AuditEvent').entries()) await writeEvent(item, index, writer);
 }
 
+async function writeVaccine(item: ImmunizationItem, { write, remove }: Writer): Promise<void> {
+  const filedAt = item.filedAt === undefined ? born : at(item.filedAt);
+  // An item without a filing instant keeps L2.
+  const filing = filingOf(item.filedBy, item.person, item.filedAt === undefined ? undefined : filedAt);
+  const body = (labels: readonly string[]): object =>
+    immunizationBody({ patient: `Patient/${item.person}`, labels, lot: `lot of ${item.id}` });
+  const masked = item.unmaskedUnder === undefined ? item.labels : [...item.labels, 'MASQUE_PS'];
+  await write(item.id, body(masked), { now: filedAt, owner: item.person, filing });
+  if (item.unmaskedUnder !== undefined) {
+    const exempt = { ...filing, exempt: true };
+    await write(item.id, body(item.labels), { now: unmaskedAt, owner: item.person, filing: exempt });
+  }
+  if (item.deleted === true) await remove(refOfItem(item), deletedAt);
+}
+
 async function writeConsent(world: World, item: ConsentItem, { write }: Writer): Promise<void> {
   const existence = item.kind === 'space-existence';
   const first = existence ? born : item.endedBy === 'update' ? teamsAt - 3_600_000 : consentsAt;
@@ -376,7 +443,7 @@ async function writeConsent(world: World, item: ConsentItem, { write }: Writer):
   const filing = filingOf(item.writtenBy, item.person, now);
   const source = world.items.find((one) => one.type === 'DocumentReference' && one.person === item.person);
   const parts = (one: ConsentItem): object => ({
-    ...consentBody({
+    ...withActors(one, {
       kind: one.kind,
       patient: `Patient/${one.person}`,
       performer: one.writtenBy.side === 'insurer' ? 'Organization/caisse' : `Patient/${one.person}`,
@@ -399,6 +466,16 @@ async function writeConsent(world: World, item: ConsentItem, { write }: Writer):
   }
   await write(item.id, parts({ ...item, status: 'active' }), { now, owner: item.person, filing });
   if (item.status === 'inactive') await write(item.id, parts(item), { now: now + 600_000, owner: item.person, filing });
+}
+
+/** The entry with every actor of a wild one, however many (A0); `malformed` adds one that no kind names. */
+function withActors(item: ConsentItem, parts: ConsentParts): Resource {
+  const body = consentBody(parts) as unknown as Resource;
+  const actors = [...item.actors, ...(item.malformed === true ? [{ type: 'Device', id: 'unknown' }] : [])];
+  if (actors.length < 2 && item.malformed !== true) return body;
+  const role = { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v3-ParticipationType', code: 'IRCP' }] };
+  const actor = actors.map(({ type, id }) => ({ role, reference: { reference: `${type}/${id}` } }));
+  return { ...body, provision: { ...(body['provision'] as object), actor } } as unknown as Resource;
 }
 
 const documentFiling = (item: DocumentItem): Filing => ({

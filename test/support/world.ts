@@ -22,11 +22,15 @@ import {
   communicationBody,
   consentBody,
   documentBody,
+  immunizationBody,
   listBody,
   organizationBody,
   patientBody,
+  payerBody,
   practitionerBody,
   practitionerRoleBody,
+  profileBody,
+  profileTypes,
   provenanceBody,
   type Resource,
   relatedPersonBody,
@@ -256,11 +260,22 @@ export async function buildWorld(world: World, site: Site): Promise<Ids> {
       item.id,
     );
 
-  // documents and appointments at their instants
+  for (const item of world.items)
+    if (profileTypes.includes(item.type) && 'person' in item && item.person !== undefined)
+      await create(
+        { kind: 'patient', person: item.person },
+        profileBody(item.type, ref('Patient', item.person), item.id),
+        item.id,
+      );
+
+  // documents, vaccinations, payments and appointments at their instants
   const documents = ofType('DocumentReference');
   const dated = [
     ...documents.map((item) => ({ when: at(item.filedAt ?? replacedAt), item })),
     ...ofType('Appointment').map((item) => ({ when: at(item.filedAt ?? replacedAt), item })),
+    ...ofType('Immunization').map((item) => ({ when: at(item.filedAt ?? replacedAt), item })),
+    ...ofType('ExplanationOfBenefit').map((item) => ({ when: at(item.filedAt ?? replacedAt), item })),
+    ...ofType('Coverage').map((item) => ({ when: at(item.filedAt ?? replacedAt), item })),
   ].sort((a, b) => a.when - b.when);
   const filedIn = new Map<string, DocumentItem>();
   for (const list of ofType('List')) {
@@ -283,6 +298,17 @@ export async function buildWorld(world: World, site: Site): Promise<Ids> {
       await create(writer(item.filedBy, item.person), body, item.id);
       continue;
     }
+    if (item.type === 'Immunization') {
+      const body = immunizationBody({ patient: ref('Patient', item.person), labels: item.labels, lot: item.id });
+      await create(writer(item.filedBy, item.person), body, item.id);
+      continue;
+    }
+    if (item.type !== 'DocumentReference') {
+      const insurer = ref('Organization', 'caisse');
+      const parts = { patient: ref('Patient', item.person), insurer, labels: item.labels, text: item.id };
+      await create({ kind: 'insurer' }, payerBody(item.type, parts), item.id);
+      continue;
+    }
     const { entries, names } = feedOf(world, item, { ref, filedIn, iso: iso() });
     const filer = writer(item.filedBy, item.person);
     const session = item.secretSession === true && filer.kind === 'professional' ? { ...filer, secret: true } : filer;
@@ -297,9 +323,13 @@ export async function buildWorld(world: World, site: Site): Promise<Ids> {
     });
   }
   await clock(deletedAt);
-  for (const item of documents)
+  const vaccines = ofType('Immunization');
+  for (const item of [...documents, ...vaccines])
     if (item.deleted === true)
-      await ask(writer(item.filedBy, item.person), 'DELETE', ref('DocumentReference', item.id), undefined);
+      await ask(writer(item.filedBy, item.person), 'DELETE', ref(item.type, item.id), undefined);
+  for (const item of world.items)
+    if (profileTypes.includes(item.type) && item.deleted === true && 'person' in item && item.person !== undefined)
+      await ask({ kind: 'patient', person: item.person }, 'DELETE', ref(item.type, item.id), undefined);
 
   // messages
   await clock(lettersAt);
@@ -337,9 +367,9 @@ export async function buildWorld(world: World, site: Site): Promise<Ids> {
 
   // W5 while a `document-default` deny stands, then the states that the world is to be found in
   await clock(unmaskedAt);
-  for (const item of documents)
+  for (const item of [...documents, ...vaccines])
     if (item.unmaskedUnder !== undefined)
-      await ask({ kind: 'patient', person: item.person }, 'POST', `${ref('DocumentReference', item.id)}/$unmask`, {
+      await ask({ kind: 'patient', person: item.person }, 'POST', `${ref(item.type, item.id)}/$unmask`, {
         resourceType: 'Parameters',
       });
   await clock(statesAt);

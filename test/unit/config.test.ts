@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { deriveKey, openMasterKey, readMasterKey } from '../../server/adapters/master-key.ts';
 import { fileClock, parseInstant, randomIds } from '../../server/adapters/system.ts';
-import { ConfigError, loadConfig, readConfig } from '../../server/config.ts';
+import { CHOICES, ConfigError, loadConfig, readConfig } from '../../server/config.ts';
 import { createIssuer } from '../support/tokens.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'carnet-config-'));
@@ -64,6 +64,16 @@ describe('the defaults', () => {
   test('the process has a configuration of its own', () => expect(loadConfig().port).toBeGreaterThan(0));
 });
 
+test('a mongodb is read as its url', () => {
+  const url = 'mongodb://carnet:secret@a.example,b.example/carnet?tls=true';
+  const config = readConfig({ CARNET_STORE: url, CARNET_MASTER_KEY_FILE: file(key) });
+  expect(config.store).toEqual({ kind: 'mongodb', url });
+});
+
+test('a password in a url is in no message', () => {
+  expect(() => readConfig({ CARNET_STORE: 'mongodb://carnet:secret@' })).toThrow(/^(?!.*secret)/);
+});
+
 test('every setting is read', () => {
   const clock = file('2026-03-02T09:00:00Z\n');
   const masterKey = file(key);
@@ -104,6 +114,15 @@ test('every setting is read', () => {
 test('plain http under a public name is allowed with a warning', () =>
   expect(readConfig({ CARNET_BASE_URL: 'http://carnet.example/fhir' }).warnings.join()).toContain('in clear'));
 
+test('a master key in the folder of the store is allowed with a warning, where others than this machine are served', () => {
+  const warned = (env: Record<string, string>): boolean =>
+    readConfig(env).warnings.join().includes('lies in the folder of the store');
+  const served = { CARNET_BASE_URL: 'https://carnet.example/fhir', CARNET_STORE: `sqlite:${folder}/x/carnet.db` };
+  expect(warned(served)).toBe(true);
+  expect(warned({ ...served, CARNET_MASTER_KEY_FILE: file(key) })).toBe(false);
+  expect(warned({ CARNET_STORE: served.CARNET_STORE })).toBe(false);
+});
+
 const entry = (more: object, less: readonly string[] = []): string =>
   file([Object.fromEntries(Object.entries({ ...issuer.entry, ...more }).filter(([name]) => !less.includes(name)))]);
 const withPolicy = (policy: unknown): Record<string, string> => ({ CARNET_POLICY: file(policy) });
@@ -134,8 +153,14 @@ describe('a bad value stops the start with a sentence that names it', () => {
     ['base url that is none', { CARNET_BASE_URL: 'https://[/fhir' }, 'CARNET_BASE_URL'],
     [
       'another store',
-      { CARNET_STORE: 'mongodb://localhost' },
-      'CARNET_STORE is `mongodb://localhost`, which is not a store that this server has',
+      { CARNET_STORE: 'postgres://localhost' },
+      'CARNET_STORE holds a value, which is not a store that this server has',
+    ],
+    ['a mongodb without hosts', { CARNET_STORE: 'mongodb:///carnet' }, 'CARNET_STORE'],
+    [
+      'a mongodb whose key no other server has',
+      { CARNET_STORE: 'mongodb://a.example/carnet' },
+      'CARNET_MASTER_KEY_FILE',
     ],
     ['a store without a file', { CARNET_STORE: 'sqlite:' }, 'CARNET_STORE'],
     ['body bytes with a unit', { CARNET_MAX_BODY_BYTES: '10MB' }, 'CARNET_MAX_BODY_BYTES'],
@@ -255,6 +280,8 @@ describe('the policy', () => {
     expect({ ...policy, matrix: undefined }).toEqual({
       emergencyOverridesBlock: false,
       payerDataToProfessionals: false,
+      emergencyMaskedUnlessDenied: false,
+      accessSessionMinutes: 60,
       depositMaxBytes: 5_000_000,
       clockToleranceSeconds: 0,
       matrix: undefined,
@@ -295,6 +322,9 @@ describe('the policy', () => {
     expect(shipped.about.status).toContain('seed');
     expect(shipped.about.default).toContain('deny');
     expect(shipped.about.sources.length).toBeGreaterThan(0);
+    // every line is documented, and nothing else is
+    expect(Object.keys(shipped.about.choices)).toEqual([...CHOICES]);
+    expect(Object.keys(shipped).filter((key) => key !== 'about')).toEqual([...CHOICES]);
     expect(fault({ CARNET_POLICY: file(shipped) })).toBe('accepted');
   });
 

@@ -42,12 +42,14 @@ const d2Directives = (asking: Asking): Vote =>
 /** D1a: the light gate; no matrix, no label. Without the Binary: `contentRows` leaves it out. */
 const d1a = (asking: Asking): Vote => grant('D1a', part('D1a', authored(asking)), ...lightGate(asking));
 
-const holderItems =
+/** By label, to the holder. */
+export const holderItems =
   (rule: string) =>
   (asking: Asking): readonly Vote[] => [
     grant(rule, part(rule, ownSpace(asking)), s1(asking, 'holder'), holderLabels(asking)),
   ];
-const representativeItems =
+/** By label, to both kinds of representative. */
+export const representativeItems =
   (rule: string) =>
   (asking: Asking): readonly Vote[] => [
     grant(
@@ -129,9 +131,19 @@ const provenance = (asking: Asking): readonly Vote[] => [
 
 export const provenanceRows: Rows = { patient: provenance, representative: provenance, professional: provenance };
 
+const d2 = (asking: Asking): Vote => grant('D2', ...gate(asking), professionalLabels(asking));
+
+/** Immunization (D2, D1a): gate and labels, no matrix; its author by the light gate, without labels. */
+export const immunizationRows: Rows = {
+  patient: holderItems('D2'),
+  representative: representativeItems('D2'),
+  professional: (asking) => [d2(asking), d1a(asking)],
+  feeder: (asking) => [d1a(asking)],
+};
+
 /** RelatedPerson (D2): gate and labels, no matrix. */
 export const relatedPersonRows: Rows = {
   patient: holderItems('D2'),
   representative: representativeItems('D2'),
-  professional: (asking) => [grant('D2', ...gate(asking), professionalLabels(asking))],
+  professional: (asking) => [d2(asking)],
 };

@@ -35,6 +35,9 @@ export const notBlocked = (professional: string | undefined, structure: string |
     owner(not(denied('organization-access', [structure], now))),
   );
 
+/** What an entry could name to reach this caller: in person, and the structure acted for. */
+export const namesOf = ({ self, structure }: Asking['caller']): readonly (string | undefined)[] => [self, structure];
+
 /** The ground `attending-physician`: whatever the structure acted for. */
 export const attendingPermit = ({ caller, now }: Asking): Predicate =>
   owner(permitted('attending-physician', caller.self, now));
@@ -47,7 +50,7 @@ export function a3(asking: Asking): Part {
       ? NONE
       : and(
           owner(standing(fact('team', caller.structure, caller.self), now)),
-          owner(not(denied('care-team-default', [], now))),
+          owner(not(denied('care-team-default', namesOf(caller), now))),
         );
   return part(
     'A3',
@@ -61,10 +64,12 @@ export function a3(asking: Asking): Part {
 }
 
 /** A4: break-glass, unless opposed. */
-export const a4 = ({ now }: Asking): Part => part('A4', owner(not(denied('emergency-btg', [], now))));
+export const a4 = ({ caller, now }: Asking): Part =>
+  part('A4', owner(not(denied('emergency-btg', namesOf(caller), now))));
 
 /** A5: centre 15, unless opposed. */
-export const a5 = ({ now }: Asking): Part => part('A5', owner(not(denied('emergency-etreat', [], now))));
+export const a5 = ({ caller, now }: Asking): Part =>
+  part('A5', owner(not(denied('emergency-etreat', namesOf(caller), now))));
 
 /** The gate: S1, A1, A2 and the ground of the mode. */
 export function gate(asking: Asking): readonly Part[] {

@@ -4,6 +4,7 @@ import { type Asking, grant, type Part, part, type Rows } from '../decision.ts';
 import { fact, standing } from '../space.ts';
 import { a2, attendingPermit, delegated, gate, lightGate, ownSpace, s1, treatOnly } from './gate.ts';
 import { appointmentLabels, holderLabels, representativeLabels } from './labels.ts';
+import { noticeInSight } from './notices.ts';
 
 const self = (param: string, { caller }: Asking): Predicate =>
   caller.self === undefined ? NONE : term(param, caller.self);
@@ -21,7 +22,9 @@ const attendingParts = (asking: Asking): readonly Part[] => [
 
 /** D5: messages. */
 export const communicationRows: Rows = {
-  patient: (asking) => [grant('D5', own('D5', asking), s1(asking, 'holder'), part('D5', self('_party', asking)))],
+  patient: (asking) => [
+    grant('D5', own('D5', asking), s1(asking, 'holder'), part('D5', self('_party', asking)), noticeInSight(asking)),
+  ],
   representative: (asking) => [
     grant(
       'D5',
@@ -32,6 +35,8 @@ export const communicationRows: Rows = {
         'D5',
         or(self('_party', asking), asking.caller.person === undefined ? NONE : term('_party', asking.caller.person)),
       ),
+      notSecret(),
+      noticeInSight(asking),
     ),
   ],
   professional: (asking) => [

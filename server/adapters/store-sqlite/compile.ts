@@ -2,7 +2,8 @@
 import { termText } from '../../fhir/index-entry.ts';
 import { unreachable } from '../../fhir/types.ts';
 import type { Bound, Hop, Predicate } from '../../query/predicate.ts';
-import { COLUMN_RANGE, isMark, jsonPath, splitTerm } from './facets.ts';
+import { COLUMN_RANGE, isMark, isOpen, jsonPath, splitTerm } from './facets.ts';
+import { sealedColumns } from './sealed.ts';
 import { FALSE, joined, raw, type Sql, sql, TRUE } from './sql.ts';
 import { bytesOf } from './term-hash.ts';
 import { paramName, type Words } from './words.ts';
@@ -38,7 +39,7 @@ export function condition(p: Predicate, scope: Scope, words: Words): Sql {
       );
     case 'or':
       return joined(
-        p.of.map((q) => condition(q, scope, words)),
+        gathered(p.of).map((q) => (Array.isArray(q) ? viaCondition(q, scope, words) : condition(q, scope, words))),
         'OR',
       );
     case 'not':
@@ -46,15 +47,14 @@ export function condition(p: Predicate, scope: Scope, words: Words): Sql {
     case 'term':
       return termCondition(p.param, p.value, { scope, words });
     case 'prefix':
-      return stringCondition(p.param, sql`instr(s.value, ${p.text}) = 1`, scope);
     case 'contains':
-      return stringCondition(p.param, sql`instr(s.value, ${p.text}) > 0`, scope);
+      return stringCondition(p, scope);
     case 'range':
-      return rangeCondition(p, scope);
+      return rangeCondition(p, scope, words);
     case 'owner':
       return ownerCondition(p.of, scope, words);
     case 'via':
-      return viaCondition(p, scope, words);
+      return viaCondition([p], scope, words);
     case 'from':
       return fromCondition(p, scope, words);
     default:
@@ -76,17 +76,24 @@ function termCondition(param: string, value: string, at: { readonly scope: Scope
   return sql`(instr(${row}.${column}, ${bytesOf(words.hash(termType(scope), termText(param, value)))}) > 0)`;
 }
 
-const stringCondition = (param: string, test: Sql, scope: Scope): Sql =>
-  sql`EXISTS (SELECT 1 FROM json_each(${raw(scope.alias)}.strings, ${jsonPath(param)}) s WHERE ${test})`;
+/** Strings are sealed, of a resource and of a space alike. */
+const stringCondition = ({ op, param, text }: Predicate & { readonly op: 'prefix' | 'contains' }, scope: Scope): Sql =>
+  scope.kind === 'space'
+    ? sql`space_string(${op}, ${param}, ${text}, ${raw(scope.alias)}.id)`
+    : sql`sealed_string(${scope.type}, ${op}, ${param}, ${text}, ${raw(sealedColumns(scope.alias))})`;
 
-function rangeCondition(p: Predicate & { readonly op: 'range' }, scope: Scope): Sql {
+function rangeCondition(p: Predicate & { readonly op: 'range' }, scope: Scope, words: Words): Sql {
   const row = raw(scope.alias);
   if (scope.kind === 'resource' && p.param === COLUMN_RANGE) {
     // One millisecond, half-open.
     return joined([compared(sql`+${row}.updated`, p.lo), compared(sql`(${row}.updated + 1)`, p.hi)], 'AND');
   }
+  if (!isOpen(termType(scope), p.param)) {
+    const [lo, hi] = [p.lo ?? [null, null], p.hi ?? [null, null]];
+    return sql`sealed_range(${termType(scope)}, ${p.param}, ${lo[0]}, ${lo[1]}, ${hi[0]}, ${hi[1]}, ${raw(sealedColumns(scope.alias))})`;
+  }
   const bounds = joined([compared(raw('(s.value ->> 0)'), p.lo), compared(raw('(s.value ->> 1)'), p.hi)], 'AND');
-  return sql`EXISTS (SELECT 1 FROM json_each(${row}.ranges, ${jsonPath(p.param)}) s WHERE ${bounds})`;
+  return sql`EXISTS (SELECT 1 FROM json_each(${row}.ranges, ${jsonPath(p.param, words.hash)}) s WHERE ${bounds})`;
 }
 
 const COMPARISON: Readonly<Record<Bound[0], Sql>> = { '<': raw('<'), '<=': raw('<='), '>': raw('>'), '>=': raw('>=') };
@@ -102,11 +109,36 @@ function ownerCondition(of: Predicate, scope: Scope, words: Words): Sql {
   return sql`EXISTS (SELECT 1 FROM person ${p} WHERE ${p}.id = ${raw(scope.alias)}.owner AND ${p}.entry IS NOT NULL AND ${condition(of, person, words)})`;
 }
 
-function viaCondition(p: Predicate & { readonly op: 'via' }, scope: Scope, words: Words): Sql {
+type Via = Predicate & { readonly op: 'via' };
+
+/**
+ * Alternatives that step along the same parameter, taken together: each resource named is looked up once, however many types it
+ * may be of. An AuditEvent asks this of every type there is (D8).
+ */
+function gathered(alternatives: readonly Predicate[]): readonly (Predicate | [Via, ...Via[]])[] {
+  const steps = new Map<string, [Via, ...Via[]]>();
+  const apart: Predicate[] = [];
+  for (const q of alternatives) {
+    if (q.op !== 'via') {
+      apart.push(q);
+      continue;
+    }
+    const same = steps.get(q.param);
+    if (same === undefined) steps.set(q.param, [q]);
+    else same.push(q);
+  }
+  return [...apart, ...steps.values()];
+}
+
+/** A step along one parameter, to a resource that satisfies one of the hops. */
+function viaCondition([p, ...others]: readonly [Via, ...Via[]], scope: Scope, words: Words): Sql {
   if (scope.kind === 'space') return FALSE;
-  const target = resourceScope(p.hop.type, scope.depth + 1);
-  const [row, t] = [raw(scope.alias), raw(target.alias)];
-  const there = reached(p.hop, target, words);
+  const target = (type: string) => resourceScope(type, scope.depth + 1);
+  const [row, t] = [raw(scope.alias), raw(target(p.hop.type).alias)];
+  const there = joined(
+    [p, ...others].map(({ hop }) => reached(hop, target(hop.type), words)),
+    'OR',
+  );
   if (p.param === '_owner') {
     return sql`EXISTS (SELECT 1 FROM person o CROSS JOIN resource ${t} WHERE o.id = ${row}.owner AND ${t}.self = o.self AND ${there})`;
   }

@@ -1,9 +1,10 @@
 /** Bytes in chunks: staged by streams, taken over by versions, read chunk by chunk. */
 import { createHash, randomUUID } from 'node:crypto';
-import type { Instant, Key } from '../../fhir/types.ts';
+import type { Instant, Key, Ref } from '../../fhir/types.ts';
 import { type Upload, UploadTooLarge } from '../../ports/store.ts';
 import type { Guard } from '../../query/plan.ts';
-import type { Core } from './core.ts';
+import { contextOf, type DataKey, KEY_BYTES, keyFrom, newKey, open, seal, Unreadable } from '../vault/seal.ts';
+import { blobOf, type Core } from './core.ts';
 import type { Database } from './database.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { type Current, currentOf, visible } from './resources.ts';
@@ -16,47 +17,129 @@ const CHUNKS = 2 ** 20;
 /** So many chunks are dropped in one piece of work: 16 MiB. */
 const DROPPED_AT_ONCE = 64;
 
-type Content = { readonly blob: number; readonly size: number; readonly sha1: string };
+export type Content = { readonly blob: number; readonly size: number; readonly sha1: string; readonly key: DataKey };
+
+/** What a version's content row seals, for whom and of what: the blob's own key, its size, its SHA-1. */
+export type ContentAt = {
+  readonly key: Key;
+  readonly vid: number;
+  readonly blob: number;
+  readonly owner: Ref | undefined;
+};
+const contentContext = ({ key, vid, blob }: ContentAt): string => contextOf('content', key.type, key.id, vid, blob);
+const CONTENT_KEY = 1;
+
+/** A chunk opens in its own place alone, and the last one says that it is: nothing can be cut off, repeated or exchanged. */
+const chunkContext = (blob: number, index: number, last: boolean): string =>
+  contextOf('chunk', blob, index, last ? 'last' : 'more');
 
 /** The bytes of a current row: those of the newest version that took any over. A tombstone has none. */
-function contentOf(db: Database, current: Current): Content | undefined {
+function contentOf(core: Core, current: Current): Content | undefined {
+  const { db, words } = core;
   if (current.deleted) return undefined;
   const row = db.get(sql`WITH RECURSIVE chain (vid, step) AS (
       SELECT ${current.vid}, 0 UNION ALL SELECT v.prev, c.step + 1 FROM chain c CROSS JOIN version v ON v.vid = c.vid WHERE v.prev IS NOT NULL)
-    SELECT b.id, b.size, b.sha1 FROM chain c CROSS JOIN content t ON t.vid = c.vid CROSS JOIN blob b ON b.id = t.blob ORDER BY c.step LIMIT 1`);
-  return row === undefined ? undefined : { blob: Number(row[0]), size: Number(row[1]), sha1: String(row[2]) };
+    SELECT t.blob, t.sealed, t.vid, t.owner FROM chain c CROSS JOIN content t ON t.vid = c.vid ORDER BY c.step LIMIT 1`);
+  if (row === undefined) return undefined;
+  const owner = typeof row[3] === 'number' ? words.refOfPerson(row[3]) : undefined;
+  return contentAt(core, { key: current.key, vid: Number(row[2]), blob: Number(row[0]), owner }, blobOf(row[1]));
+}
+
+/** What a content row seals. */
+export function contentAt({ db }: Core, at: ContentAt, sealed: Uint8Array): Content {
+  const plain = db.vault.open(at.owner, contentContext(at), sealed);
+  const [size, sha1] = plain.subarray(KEY_BYTES).toString().split(' ');
+  return {
+    blob: at.blob,
+    size: Number(size),
+    sha1: sha1 ?? '',
+    key: keyFrom(plain.subarray(0, KEY_BYTES), CONTENT_KEY),
+  };
+}
+
+/** One chunk of a content. Throws when it is not there, or does not open. */
+function partOf({ db }: Core, content: Content, index: number): Uint8Array {
+  const [data] = db.statement('SELECT data FROM chunk WHERE key = ?').get(content.blob * CHUNKS + index) ?? [];
+  if (!(data instanceof Uint8Array)) throw new Unreadable('a part of the content is missing');
+  const last = (index + 1) * CHUNK_BYTES >= content.size;
+  return open(content.key, chunkContext(content.blob, index, last), data);
+}
+
+/** All the bytes of a content, chunk by chunk. */
+export function* partsOf(core: Core, content: Content): Iterable<Uint8Array> {
+  for (let index = 0; index * CHUNK_BYTES < content.size; index += 1) yield partOf(core, content, index);
 }
 
 /** Hands a complete staged upload to the current version of `key`. Throws when either is not there. */
 export function attach(core: Core, key: Key, upload: string): void {
+  const { db, words, uploads } = core;
   const current = currentOf(core, key);
   if (current === undefined) throw new Error('bytes were attached to a resource that does not exist');
-  const [blob] = core.db.statement('SELECT id FROM blob WHERE upload = ? AND sha1 IS NOT NULL').get(upload) ?? [];
-  if (typeof blob !== 'number') throw new Error('the staged upload is not there');
-  core.db.statement('UPDATE blob SET upload = NULL WHERE id = ?').run(blob);
-  core.db.statement('INSERT INTO content (vid, blob) VALUES (?, ?)').run(current.vid, blob);
+  const [blob] = db.statement('SELECT id FROM blob WHERE upload = ? AND size IS NOT NULL').get(upload) ?? [];
+  const staged = uploads.get(upload);
+  if (typeof blob !== 'number' || staged === undefined) throw new Error('the staged upload is not there');
+  const owner = current.owner === undefined ? undefined : words.refOfPerson(current.owner);
+  const at = { key: { type: key.type, id: key.id }, vid: current.vid, blob, owner };
+  const plain = Buffer.concat([staged.bytes, Buffer.from(`${staged.size} ${staged.sha1}`)]);
+  db.statement('UPDATE blob SET upload = NULL WHERE id = ?').run(blob);
+  db.statement('INSERT INTO content (vid, blob, owner, sealed) VALUES (?, ?, ?, ?)').run(
+    current.vid,
+    blob,
+    current.owner ?? null,
+    db.vault.seal(owner, contentContext(at), plain),
+  );
 }
 
-/** One chunk, judged now. */
+/** One chunk, judged now. Throws when one that must be there is not, or does not open. */
 export function chunkOf(
   core: Core,
   key: Key,
   asked: { readonly guard: Guard; readonly index: number },
 ): Uint8Array | undefined {
   const current = visible(core, key, asked.guard);
-  const content = current === undefined ? undefined : contentOf(core.db, current);
-  if (content === undefined || !(asked.index >= 0 && asked.index < CHUNKS)) return undefined;
-  const [data] =
-    core.db.statement('SELECT data FROM chunk WHERE key = ?').get(content.blob * CHUNKS + asked.index) ?? [];
-  return data instanceof Uint8Array ? data : undefined;
+  const content = current === undefined ? undefined : contentOf(core, current);
+  if (content === undefined || !(asked.index >= 0 && asked.index * CHUNK_BYTES < content.size)) return undefined;
+  return partOf(core, content, asked.index);
+}
+
+/**
+ * Seals the bytes of a resource for its new owner: a Binary is nobody's until a document names it, and from then on goes with the person's key.
+ * The bytes stay as they are.
+ */
+export function reown(core: Core, current: Current, owner: number | null): void {
+  const { db, words } = core;
+  const refOf = (person: unknown): Ref | undefined =>
+    typeof person === 'number' ? words.refOfPerson(person) : undefined;
+  const rows = db.all(sql`WITH RECURSIVE chain (vid) AS (
+      SELECT ${current.vid} UNION ALL SELECT v.prev FROM chain c CROSS JOIN version v ON v.vid = c.vid WHERE v.prev IS NOT NULL)
+    SELECT t.vid, t.blob, t.owner, t.sealed FROM chain c CROSS JOIN content t ON t.vid = c.vid`);
+  for (const [vid, blob, before, sealed] of rows) {
+    const at = { key: { type: current.key.type, id: current.key.id }, vid: Number(vid), blob: Number(blob) };
+    const context = contentContext({ ...at, owner: undefined });
+    const plain = db.vault.open(refOf(before), context, blobOf(sealed));
+    db.statement('UPDATE content SET owner = ?, sealed = ? WHERE vid = ?').run(
+      owner,
+      db.vault.seal(refOf(owner), context, plain),
+      at.vid,
+    );
+  }
 }
 
 /** Size and SHA-1 of the current content. */
 export function sizeOf(core: Core, key: Key): { readonly size: number; readonly sha1: string } | undefined {
   const current = currentOf(core, key);
-  const content = current === undefined ? undefined : contentOf(core.db, current);
+  const content = current === undefined ? undefined : contentOf(core, current);
   return content === undefined ? undefined : { size: content.size, sha1: content.sha1 };
 }
+
+/** An upload on its way: its key lies in memory alone until a person's key seals it. */
+export type Staged = {
+  readonly bytes: Buffer;
+  readonly started: Instant;
+  readonly size: number;
+  readonly sha1: string;
+};
+export type Uploads = Map<string, Staged>;
 
 export type Staging = {
   stage(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Upload>;
@@ -65,10 +148,14 @@ export type Staging = {
 };
 
 /** Uploads on their way in, written through the same queue as everything else, one chunk at a time. */
-export function staging(db: Database, commits: GroupCommit, now: () => Instant): Staging {
+export function staging(
+  { db, uploads }: { readonly db: Database; readonly uploads: Uploads },
+  commits: GroupCommit,
+  now: () => Instant,
+): Staging {
   const insertBlob = db.statement('INSERT INTO blob (upload, started) VALUES (?, ?)');
   const insertChunk = db.statement('INSERT INTO chunk (key, data) VALUES (?, ?)');
-  const finish = db.statement('UPDATE blob SET size = ?, sha1 = ? WHERE id = ? AND upload IS NOT NULL');
+  const finish = db.statement('UPDATE blob SET size = ? WHERE id = ? AND upload IS NOT NULL');
   const find = db.statement('SELECT id FROM blob WHERE upload = ?');
   const stale = db.statement('SELECT upload FROM blob WHERE upload IS NOT NULL AND started < ?');
   const lastChunk = db.statement('SELECT max(key) FROM chunk WHERE key >= ? AND key < ?');
@@ -77,6 +164,7 @@ export function staging(db: Database, commits: GroupCommit, now: () => Instant):
 
   /** Drops an upload from its end, a bounded part at a time; answers whether it was there and staged. */
   const drop = async (upload: string): Promise<boolean> => {
+    uploads.delete(upload);
     for (let found = false; ; found = true) {
       const done = await commits.run((piece) => {
         const [blob] = find.get(upload) ?? [];
@@ -98,15 +186,17 @@ export function staging(db: Database, commits: GroupCommit, now: () => Instant):
       piece.write();
       return insertBlob.run(upload, now());
     });
+    const staged: Staged = { bytes: newKey(), started: now(), size: 0, sha1: '' };
+    const contentKey = keyFrom(staged.bytes, CONTENT_KEY);
     const sha1 = createHash('sha1');
     let size = 0;
     let index = 0;
     let filled = 0;
     let buffer = new Uint8Array(CHUNK_BYTES);
-    const flush = async (): Promise<void> => {
+    const flush = async (last: boolean): Promise<void> => {
       if (filled === 0) return;
       if (index >= CHUNKS) throw new UploadTooLarge('the content has too many chunks');
-      const data = buffer.subarray(0, filled);
+      const data = seal(contentKey, chunkContext(blob, index, last), buffer.subarray(0, filled));
       const key = blob * CHUNKS + index;
       await commits.run((piece) => {
         piece.write();
@@ -123,20 +213,22 @@ export function staging(db: Database, commits: GroupCommit, now: () => Instant):
       if (size > maxBytes) throw new UploadTooLarge(`the content is larger than ${maxBytes} bytes`);
       sha1.update(part);
       for (let at = 0; at < part.byteLength; ) {
+        // A full chunk waits for the byte after it: only the last one is sealed as the last.
+        if (filled === CHUNK_BYTES) await flush(false);
         const taken = Math.min(part.byteLength - at, CHUNK_BYTES - filled);
         buffer.set(part.subarray(at, at + taken), filled);
         filled += taken;
         at += taken;
-        if (filled === CHUNK_BYTES) await flush();
       }
     }
-    await flush();
+    await flush(true);
     const digest = sha1.digest('base64');
     await commits.run((piece) => {
       piece.write();
       if (find.get(upload) === undefined) throw new Error('the staged upload is not there');
-      finish.run(size, digest, blob);
+      finish.run(size, blob);
     });
+    uploads.set(upload, { ...staged, size, sha1: digest });
     return { id: upload, size, sha1: digest };
   };
 
@@ -155,9 +247,11 @@ export function staging(db: Database, commits: GroupCommit, now: () => Instant):
       await drop(upload);
     },
     async sweep(before) {
-      const uploads = await commits.run(() => stale.all(before));
+      const old = await commits.run(() => stale.all(before));
+      // Those that were attached need their key no more.
+      for (const [upload, { started }] of uploads) if (started < before) uploads.delete(upload);
       let dropped = 0;
-      for (const [upload] of uploads) if (typeof upload === 'string' && (await drop(upload))) dropped += 1;
+      for (const [upload] of old) if (typeof upload === 'string' && (await drop(upload))) dropped += 1;
       return dropped;
     },
   };

@@ -1,5 +1,7 @@
+import type { Uploads } from './content.ts';
 import type { Database } from './database.ts';
 import type { Inverted } from './inverted.ts';
+import type { HiddenValues } from './sealed.ts';
 import type { SqlValue } from './sql.ts';
 import type { Words } from './words.ts';
 
@@ -8,6 +10,10 @@ export type Core = {
   readonly db: Database;
   readonly words: Words;
   readonly index: Inverted;
+  /** The values of rows that are sealed. */
+  readonly hidden: HiddenValues;
+  /** Complete uploads that wait for a version to take them over. */
+  readonly uploads: Uploads;
   /** Types whose index rows are written later, in batches. */
   readonly deferred: ReadonlySet<string>;
   /** Told how many index entries were put off (or, negative, written after all). */

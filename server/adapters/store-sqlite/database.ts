@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import type { Vault } from '../vault/vault.ts';
 import { type Recent, recent } from './recent.ts';
 import { APPLICATION_ID, SCHEMA, SCHEMA_VERSION } from './schema.ts';
 import type { Sql, SqlValue } from './sql.ts';
@@ -11,8 +11,8 @@ export type Row = readonly SqlValue[];
 /** One open database. Rows are arrays: they are read by position, in the order their statement names them. */
 export type Database = {
   readonly raw: DatabaseSync;
-  /** The database's own key, as hexadecimal text. */
-  readonly secret: string;
+  /** What seals and opens everything in it. */
+  readonly vault: Vault;
   get(query: Sql): Row | undefined;
   all(query: Sql): readonly Row[];
   /** A statement of ours that is used again and again. */
@@ -38,8 +38,14 @@ const BLOCKING_WAIT_MS = 10;
 /** Memory for pages, in KiB: what a search walks over, within the server's 250 MB. */
 const PAGE_CACHE_KIB = 65_536;
 
-/** Opens or creates the database file at `path`. Throws one sentence when it cannot be trusted with data. */
-export function openDatabase(path: string): Database {
+/** The vault of a store, and the id of the key file behind it. */
+export type OpenVault = { readonly vault: Vault; readonly keys: string };
+
+/**
+ * Opens or creates the database file at `path`. Throws one sentence when it cannot be trusted with data. `openVault` is told whether the file is
+ * new: the keys of one that is not must be there already.
+ */
+export function openDatabase(path: string, openVault: (fresh: boolean) => OpenVault): Database {
   if (path === '' || path.startsWith(':memory:') || path.startsWith('file:')) {
     throw new Error(`the store needs a plain file path, not \`${path}\`: it must survive the process`);
   }
@@ -47,9 +53,9 @@ export function openDatabase(path: string): Database {
   const raw = new DatabaseSync(path, { timeout: BLOCKING_WAIT_MS * 100, enableForeignKeyConstraints: true });
   try {
     chmodSync(path, 0o600);
-    const secret = prepare(raw);
+    const vault = prepare(raw, openVault);
     raw.exec(`PRAGMA busy_timeout = ${BLOCKING_WAIT_MS}`);
-    return access(raw, secret);
+    return access(raw, vault);
   } catch (error) {
     raw.close();
     throw error;
@@ -61,8 +67,8 @@ function pragma(db: DatabaseSync, name: string): string {
   return String(value);
 }
 
-/** Sets the file up, checks every setting by reading it back, and answers the database's secret. */
-function prepare(db: DatabaseSync): string {
+/** Sets the file up, checks every setting by reading it back, and answers what opens its content. */
+function prepare(db: DatabaseSync, openVault: (fresh: boolean) => OpenVault): Vault {
   const version = String(Object.values(db.prepare('SELECT sqlite_version()').get() ?? {})[0]);
   if (older(version))
     throw new Error(`sqlite ${version} is older than ${OLDEST_SQLITE.join('.')}, which a store needs`);
@@ -78,6 +84,8 @@ function prepare(db: DatabaseSync): string {
   db.exec('PRAGMA foreign_keys = ON');
   db.exec('PRAGMA trusted_schema = OFF');
   db.exec('PRAGMA temp_store = MEMORY');
+  // What is deleted is overwritten: rows of the index are not under a person's key.
+  db.exec('PRAGMA secure_delete = FAST');
   db.exec(`PRAGMA cache_size = -${PAGE_CACHE_KIB}`);
   db.exec('PRAGMA wal_autocheckpoint = 2000');
   db.exec('PRAGMA journal_size_limit = 67108864');
@@ -89,15 +97,19 @@ function prepare(db: DatabaseSync): string {
   db.exec('BEGIN IMMEDIATE');
   try {
     // Asked again under the lock: another process may have created it meanwhile.
-    if (pragma(db, 'schema_version') === '0') create(db);
-    const found = pragma(db, 'user_version');
+    const fresh = pragma(db, 'schema_version') === '0';
+    const found = fresh ? String(SCHEMA_VERSION) : pragma(db, 'user_version');
     if (found !== String(SCHEMA_VERSION)) {
-      throw new Error(`the store file has schema version ${found}, this server writes version ${SCHEMA_VERSION}`);
+      throw new Error(
+        `the store file has schema version ${found}, this server writes version ${SCHEMA_VERSION}${found === '1' ? ': it was written before stores were encrypted, and is not read any more' : ''}`,
+      );
     }
-    const [secret] = Object.values(db.prepare("SELECT value FROM meta WHERE key = 'secret'").get() ?? {});
-    if (typeof secret !== 'string') throw new Error('the store file has lost its key');
+    const { vault, keys } = openVault(fresh);
+    if (fresh) create(db, keys);
+    const [own] = Object.values(db.prepare("SELECT value FROM meta WHERE key = 'keys'").get() ?? {});
+    if (own !== keys) throw new Error('the key file beside the store belongs to another store');
     db.exec('COMMIT');
-    return secret;
+    return vault;
   } catch (error) {
     db.exec('ROLLBACK');
     throw error;
@@ -113,14 +125,14 @@ function older(version: string): boolean {
   return false;
 }
 
-function create(db: DatabaseSync): void {
+function create(db: DatabaseSync, keys: string): void {
   db.exec(SCHEMA);
   db.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
   db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
-  db.prepare("INSERT INTO meta (key, value) VALUES ('secret', ?)").run(randomBytes(16).toString('hex'));
+  db.prepare("INSERT INTO meta (key, value) VALUES ('keys', ?)").run(keys);
 }
 
-function access(raw: DatabaseSync, secret: string): Database {
+function access(raw: DatabaseSync, vault: Vault): Database {
   const own = new Map<string, Statement>();
   const dynamic: Recent<string, StatementSync> = recent(PREPARED);
   const prepared = (text: string): StatementSync => {
@@ -132,7 +144,7 @@ function access(raw: DatabaseSync, secret: string): Database {
   };
   return {
     raw,
-    secret,
+    vault,
     get: (query) => rowOf(prepared(query.text).get(...query.args)),
     all: (query) => rowsOf(prepared(query.text).all(...query.args)),
     statement(text) {

@@ -7,7 +7,7 @@ import type { Predicate } from '../../query/predicate.ts';
 import { condition, type ResourceScope, reached, resourceScope, type Scope, spaceScope, termType } from './compile.ts';
 import type { Database } from './database.ts';
 import { COLUMN_TERMS, isReference } from './facets.ts';
-import { STRING_HEAD_BYTES, stringHead } from './inverted.ts';
+import { headOfPrefix } from './inverted.ts';
 import { ROW_BITS } from './schema.ts';
 import { limitOf, raw, type Sql, sql } from './sql.ts';
 import { headOf } from './term-hash.ts';
@@ -172,15 +172,10 @@ function termStart(param: string, value: string, { scope, at }: Where): readonly
 }
 
 function prefixStart(param: string, text: string, { scope, at }: Where): readonly Start[] {
-  if (scope.kind !== 'resource' || text === '') return [];
-  const name = at.words.findName(paramName(scope.type, param));
-  if (name === undefined) return [];
-  const from = stringHead(text);
-  // No byte of UTF-8 is 0xff.
-  const to = Buffer.concat([from, Buffer.alloc(STRING_HEAD_BYTES, 0xff)]);
-  return [
-    { rank: RANK.prefix, rows: sql`SELECT rid FROM str WHERE param = ${name} AND head >= ${from} AND head < ${to}` },
-  ];
+  if (scope.kind !== 'resource') return [];
+  const head = headOfPrefix(scope.type, param, { text, hash: at.words.hash });
+  if (head === undefined) return [];
+  return [{ rank: RANK.prefix, rows: sql`SELECT rid FROM str WHERE head = ((${head.hi} << 32) | ${head.lo})` }];
 }
 
 /** Persons whose space entry meets `of`, then what they own. */

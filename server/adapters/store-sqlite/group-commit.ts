@@ -38,13 +38,15 @@ const SQLITE_BUSY = 5;
 const FATAL = new Set([10 /* IOERR */, 11 /* CORRUPT */, 26 /* NOTADB */]);
 
 /**
+ * `on.committing` is called before each commit, and may refuse it by throwing.
+ *
  * Work is done one piece after another inside one transaction, and every piece waits for the one sync that makes the group durable.
  * While the disk syncs, requests arrive; they are the next group.
  */
 export function groupCommit(
   db: DatabaseSync,
   limits: GroupLimits,
-  on: { readonly undone: () => void; readonly idle: () => void },
+  on: { readonly committing: () => void; readonly undone: () => void; readonly idle: () => void },
 ): GroupCommit {
   const begin = db.prepare('BEGIN IMMEDIATE');
   const commit = db.prepare('COMMIT');
@@ -106,6 +108,7 @@ export function groupCommit(
         // A full disk or a broken one ends the whole transaction inside SQLite, and with it what the pieces before had written.
         if (!db.isTransaction) throw outcome.ok ? new Error('the transaction ended before its time') : outcome.error;
       }
+      on.committing();
       commit.run();
     } catch (error) {
       if (db.isTransaction) rollback.run();

@@ -4,13 +4,16 @@
  */
 import { termText } from '../../fhir/index-entry.ts';
 import type { Database } from './database.ts';
-import type { Reference } from './facets.ts';
+import type { Facets } from './facets.ts';
 import { MAX_ROW, ROW_BITS } from './schema.ts';
-import { headOf, unpacked } from './term-hash.ts';
+import { HEAD, headOf, type TermHash, type TermHasher, unpacked } from './term-hash.ts';
 import { paramName, type Words } from './words.ts';
 
-/** So many bytes of a string are kept for starts-with; the rest is checked on the row. */
-export const STRING_HEAD_BYTES = 24;
+/**
+ * So many first characters of a string are hashed into the index, for starts-with: two find a short name, five a long one among not too many.
+ * The rest is checked on the row. Each length shows who shares a beginning, and no more.
+ */
+const HEAD_LENGTHS = [5, 2] as const;
 
 /** A term is common when one in this many rows of its type has it: then a walk over the type costs little more than the index. */
 const COMMON_SHARE = 8;
@@ -19,18 +22,27 @@ export type Inverted = {
   /** Writes the rows of the first entry of row `rid` of `type`. */
   add(type: string, rid: number, now: Indexed): void;
   /** Replaces the rows of an entry; what did not change is left alone. */
-  replace(type: string, rid: number, change: { readonly before: Packed; readonly now: Indexed }): void;
+  replace(type: string, rid: number, change: { readonly before: Before; readonly now: Indexed }): void;
+  /** What `add` and `replace` need to be told of an entry. */
+  startsOf(type: string, facets: Pick<Facets, 'references' | 'strings'>): Starts;
   /** Drops what this process remembers: an undone unit may have put it there. */
   forget(): void;
 };
 
 /** What a row itself still knows of the entry it was indexed by. */
-export type Packed = { readonly marks: Uint8Array; readonly hashes: Uint8Array; readonly strings: string };
+export type Packed = { readonly marks: Uint8Array; readonly hashes: Uint8Array };
 /** What is indexed of an entry. */
-export type Indexed = Packed & { readonly references: readonly Reference[] };
+export type Indexed = Packed & { readonly starts: Starts };
+/** The entry that a row was indexed by. */
+export type Before = Packed & { readonly strings: readonly Text[] };
 
-type Link = readonly [param: number, hi: number, lo: number];
-type Head = readonly [param: number, head: Uint8Array];
+type Text = { readonly param: string; readonly text: string };
+/** A reference: its parameter, the hash of what it names, and the head of the term that says the same. */
+type Link = readonly [param: number, hi: number, lo: number, term: number];
+type StoredLink = readonly [param: number, hi: number, lo: number];
+type Head = readonly [hi: number, lo: number];
+/** What of an entry hashes of terms cannot give back, as numbers alone: it may lie in a row until it is indexed. */
+export type Starts = { readonly links: readonly Link[]; readonly strings: readonly Head[] };
 
 export function inverted(db: Database, words: Words, commonAfter: number): Inverted {
   const insertTerm = db.statement(`INSERT OR IGNORE INTO term (key) VALUES ((? << ${ROW_BITS}) | ?)`);
@@ -40,8 +52,8 @@ export function inverted(db: Database, words: Words, commonAfter: number): Inver
     'SELECT param, (target >> 32) & 4294967295, target & 4294967295 FROM link WHERE rid = ?',
   );
   const deleteLink = db.statement('DELETE FROM link WHERE rid = ? AND param = ? AND target = ((? << 32) | ?)');
-  const insertString = db.statement('INSERT OR IGNORE INTO str (param, head, rid) VALUES (?, ?, ?)');
-  const deleteString = db.statement('DELETE FROM str WHERE param = ? AND head = ? AND rid = ?');
+  const insertString = db.statement('INSERT OR IGNORE INTO str (head, rid) VALUES ((? << 32) | ?, ?)');
+  const deleteString = db.statement('DELETE FROM str WHERE head = ((? << 32) | ?) AND rid = ?');
   const insertCommon = db.statement('INSERT OR IGNORE INTO common (head) VALUES (?)');
   const selectCommon = db.statement('SELECT head FROM common');
 
@@ -69,35 +81,33 @@ export function inverted(db: Database, words: Words, commonAfter: number): Inver
 
   const heads = (of: Packed): Set<number> => new Set([...unpacked(of.marks), ...unpacked(of.hashes)].map(headOf));
 
-  /** By their spelling, so that two entries can be compared. The strings and references of a space entry are not started from. */
-  const strings = (type: string, json: string): Map<string, Head> => {
+  /** The strings and references of a space entry are not started from. */
+  const headsOfStrings = (type: string, texts: readonly Text[]): Map<string, Head> => {
     const found = new Map<string, Head>();
-    if (json === '{}' || type === '') return found;
-    // INVARIANT: written by `facetsOf`.
-    const lists = JSON.parse(json) as Readonly<Record<string, readonly string[]>>;
-    for (const [param, texts] of Object.entries(lists)) {
-      const name = words.name(paramName(type, param));
-      for (const text of texts) {
-        const head = stringHead(text);
-        found.set(`${name}=${head.toString('latin1')}`, [name, head]);
+    if (type === '') return found;
+    for (const { param, text } of texts) {
+      for (const length of HEAD_LENGTHS) {
+        if (text.length < length) continue;
+        const { hi, lo } = headOfText(type, param, { text: text.slice(0, length), hash: words.hash });
+        found.set(`${hi}:${lo}`, [hi, lo]);
       }
     }
     return found;
   };
 
-  const links = (type: string, references: readonly Reference[]): Map<string, Link> => {
-    const found = new Map<string, Link>();
-    if (type === '') return found;
-    for (const [param, target] of references) {
-      const { hi, lo } = words.address(target);
-      const name = words.name(paramName(type, param));
-      found.set(`${name}:${hi}:${lo}`, [name, hi, lo]);
-    }
-    return found;
-  };
+  const startsOf = (type: string, { references, strings }: Pick<Facets, 'references' | 'strings'>): Starts => ({
+    links:
+      type === ''
+        ? []
+        : references.map(([param, target]) => {
+            const { hi, lo } = words.address(target);
+            return [words.name(paramName(type, param)), hi, lo, headOf(words.hash(type, termText(param, target)))];
+          }),
+    strings: [...headsOfStrings(type, strings).values()],
+  });
 
-  const storedLinks = (rid: number): Map<string, Link> => {
-    const found = new Map<string, Link>();
+  const storedLinks = (rid: number): Map<string, StoredLink> => {
+    const found = new Map<string, StoredLink>();
     for (const [param, hi, lo] of selectLinks.all(rid)) {
       found.set(`${param}:${hi}:${lo}`, [Number(param), Number(hi), Number(lo)]);
     }
@@ -107,34 +117,31 @@ export function inverted(db: Database, words: Words, commonAfter: number): Inver
   const write = (
     type: string,
     rid: number,
-    change: { readonly before: Packed | undefined; readonly now: Indexed },
+    change: { readonly before: Before | undefined; readonly now: Indexed },
   ): void => {
     const { before, now } = change;
     if (rid > MAX_ROW) throw new Error('the store file is full');
     const oldHeads = before === undefined ? new Set<number>() : heads(before);
     const newHeads = heads(now);
-    if (type !== '') {
+    for (const [, , , term] of now.starts.links) {
       // References of a resource are found by `link`.
-      for (const [param, target] of now.references) {
-        const head = headOf(words.hash(type, termText(param, target)));
-        newHeads.delete(head);
-        oldHeads.delete(head);
-      }
+      newHeads.delete(term);
+      oldHeads.delete(term);
     }
     const ofType = (rows.get(type) ?? 0) + 1;
     rows.set(type, ofType);
     for (const head of newHeads) if (!oldHeads.delete(head) && !isCommon(head, ofType)) insertTerm.run(head, rid);
     for (const head of oldHeads) deleteTerm.run(head, rid);
 
-    const oldStrings: Map<string, Head> = before === undefined ? new Map() : strings(type, before.strings);
-    for (const [text, [param, head]] of strings(type, now.strings)) {
-      if (!oldStrings.delete(text)) insertString.run(param, head, rid);
+    const oldStrings = before === undefined ? new Map<string, Head>() : headsOfStrings(type, before.strings);
+    for (const [hi, lo] of now.starts.strings) {
+      if (!oldStrings.delete(`${hi}:${lo}`)) insertString.run(hi, lo, rid);
     }
-    for (const [param, head] of oldStrings.values()) deleteString.run(param, head, rid);
+    for (const [hi, lo] of oldStrings.values()) deleteString.run(hi, lo, rid);
 
-    const oldLinks: Map<string, Link> = before === undefined || type === '' ? new Map() : storedLinks(rid);
-    for (const [text, [param, hi, lo]] of links(type, now.references)) {
-      if (!oldLinks.delete(text)) insertLink.run(rid, param, hi, lo);
+    const oldLinks = before === undefined || type === '' ? new Map<string, StoredLink>() : storedLinks(rid);
+    for (const [param, hi, lo] of now.starts.links) {
+      if (!oldLinks.delete(`${param}:${hi}:${lo}`)) insertLink.run(rid, param, hi, lo);
     }
     for (const [param, hi, lo] of oldLinks.values()) deleteLink.run(rid, param, hi, lo);
   };
@@ -142,6 +149,7 @@ export function inverted(db: Database, words: Words, commonAfter: number): Inver
   return {
     add: (type, rid, now) => write(type, rid, { before: undefined, now }),
     replace: write,
+    startsOf,
     forget() {
       seen.clear();
       rows.clear();
@@ -150,5 +158,13 @@ export function inverted(db: Database, words: Words, commonAfter: number): Inver
   };
 }
 
-/** The beginning of a string as the index keeps it, in UTF-8. */
-export const stringHead = (text: string): Buffer => Buffer.from(text, 'utf8').subarray(0, STRING_HEAD_BYTES);
+type Beginning = { readonly text: string; readonly hash: TermHasher };
+
+const headOfText = (type: string, param: string, { text, hash }: Beginning): TermHash =>
+  hash(HEAD, `${paramName(type, param)}\0${text}`);
+
+/** The hash under which strings that start with `text` are found; `undefined` when it is too short to look for. */
+export function headOfPrefix(type: string, param: string, { text, hash }: Beginning): TermHash | undefined {
+  const length = HEAD_LENGTHS.find((n) => n <= text.length);
+  return length === undefined ? undefined : headOfText(type, param, { text: text.slice(0, length), hash });
+}

@@ -6,7 +6,8 @@ import { EMPTY_ENTRY, type IndexEntry, termText } from '../../fhir/index-entry.t
 import { unreachable } from '../../fhir/types.ts';
 import { matches, NO_LINKS } from '../../query/matches.ts';
 import type { Predicate } from '../../query/predicate.ts';
-import { COLUMN_RANGE, COLUMN_TERMS, isMark } from './facets.ts';
+import { blindName, COLUMN_RANGE, COLUMN_TERMS, type Hidden, isMark, isOpen } from './facets.ts';
+import { rangesOf, stringsOf } from './sealed.ts';
 import { packedHas, type TermHash, type TermHasher, unpacked } from './term-hash.ts';
 
 /** A row of `resource` as far as a predicate can ask without a step to another row. */
@@ -18,7 +19,7 @@ export type Judged = {
   readonly marks: Uint8Array;
   /** The other terms, and the rest of the row, asked for when a condition needs them: guards hardly do. */
   readonly hashes: () => Uint8Array;
-  readonly rest: () => { readonly ranges: string; readonly strings: string };
+  readonly rest: () => { readonly ranges: string; readonly hidden: () => Hidden };
   /** The space entry of the owner; asked for when a condition needs it. */
   readonly space: () => IndexEntry | undefined;
 };
@@ -59,10 +60,10 @@ export function judge(p: Predicate, row: Judged, hash: TermHasher): boolean {
       if (p.param === '_owner') return row.owner === p.value;
       return packedHas(isMark(p.param) ? row.marks : row.hashes(), hash(row.type, termText(p.param, p.value)));
     case 'range':
-      return matches(p, rangesOf(row, p.param), NO_LINKS);
+      return matches(p, rangesIn(row, p.param, hash), NO_LINKS);
     case 'prefix':
     case 'contains':
-      return matches(p, stringsOf(row, p.param), NO_LINKS);
+      return matches(p, stringsOf(row.rest().hidden(), p.param), NO_LINKS);
     case 'owner': {
       const space = row.space();
       return space !== undefined && matches(p.of, space, NO_LINKS);
@@ -105,20 +106,12 @@ function markSet(p: Predicate & { readonly op: 'and' | 'or' }, type: string, has
 const hasAny = (marks: Uint8Array, wanted: MarkSet): boolean =>
   unpacked(marks).some((mark) => wanted.get(mark.lo)?.some((h) => h.hi === mark.hi) === true);
 
-function rangesOf(row: Judged, param: string): IndexEntry {
+function rangesIn(row: Judged, param: string, hash: TermHasher): IndexEntry {
   if (param === COLUMN_RANGE) {
     return { ...EMPTY_ENTRY, ranges: [{ param, lo: row.updated, hi: row.updated + 1 }] };
   }
+  const rest = row.rest();
+  if (!isOpen(row.type, param)) return rangesOf(rest.hidden().ranges, param, param);
   // INVARIANT: written by `facetsOf`.
-  const stored = JSON.parse(row.rest().ranges) as Readonly<Record<string, readonly (readonly [number, number])[]>>;
-  return { ...EMPTY_ENTRY, ranges: (own(stored, param) ?? []).map(([lo, hi]) => ({ param, lo, hi })) };
+  return rangesOf(JSON.parse(rest.ranges) as Hidden['ranges'], blindName(param, hash), param);
 }
-
-function stringsOf(row: Judged, param: string): IndexEntry {
-  // INVARIANT: written by `facetsOf`.
-  const stored = JSON.parse(row.rest().strings) as Readonly<Record<string, readonly string[]>>;
-  return { ...EMPTY_ENTRY, strings: (own(stored, param) ?? []).map((text) => ({ param, text })) };
-}
-
-const own = <T>(of: Readonly<Record<string, T>>, key: string): T | undefined =>
-  Object.hasOwn(of, key) ? of[key] : undefined;

@@ -1,6 +1,6 @@
 /** Index rows that were put off when their resource was written. */
 import { blobOf, type Core, textOf } from './core.ts';
-import type { Reference } from './facets.ts';
+import type { Starts } from './inverted.ts';
 
 /**
  * Writes the index rows that were put off, for some types: called before anything is looked for in them, inside the same transaction,
@@ -22,17 +22,15 @@ export function indexBatch(core: Core, type: string, name: number): number {
   const rows = core.db
     .statement(
       // The limit stands in the text: bound, it would make SQLite prepare the statement anew each time.
-      `SELECT p.rid, p.links, r.marks, r.hashes, json(r.strings) FROM pending p CROSS JOIN resource r ON r.rid = p.rid WHERE p.type = ? ORDER BY p.rid LIMIT ${BATCH}`,
+      `SELECT p.rid, p.starts, r.marks, r.hashes FROM pending p CROSS JOIN resource r ON r.rid = p.rid WHERE p.type = ? ORDER BY p.rid LIMIT ${BATCH}`,
     )
     .all(name);
-  for (const [rid, links, marks, hashes, strings] of rows) {
-    // INVARIANT: `pending.links` is only ever written from References.
-    const references = JSON.parse(textOf(links)) as readonly Reference[];
+  for (const [rid, starts, marks, hashes] of rows) {
     core.index.add(type, Number(rid), {
       marks: blobOf(marks),
       hashes: blobOf(hashes),
-      strings: textOf(strings),
-      references,
+      // INVARIANT: `pending.starts` is only ever written from Starts.
+      starts: JSON.parse(textOf(starts)) as Starts,
     });
   }
   const last = rows.at(-1)?.[0];

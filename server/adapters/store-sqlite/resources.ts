@@ -1,16 +1,18 @@
 /** Reading the current row of a resource, and judging it. */
 import type { IndexEntry } from '../../fhir/index-entry.ts';
-import { type Key, refOf } from '../../fhir/types.ts';
-import type { Filing, Version } from '../../ports/store.ts';
+import { type Key, type Ref, refOf } from '../../fhir/types.ts';
+import type { Version } from '../../ports/store.ts';
 import { specialise } from '../../query/matches.ts';
 import type { Guard } from '../../query/plan.ts';
 import type { Predicate } from '../../query/predicate.ts';
 import { condition, resourceScope } from './compile.ts';
 import { blobOf, type Core, textOf } from './core.ts';
 import type { Row } from './database.ts';
+import type { Hidden } from './facets.ts';
 import { isLocal, judge } from './judge.ts';
 import { indexPending } from './pending.ts';
-import { raw, sql } from './sql.ts';
+import { openVersion } from './sealed.ts';
+import { raw, type SqlValue, sql } from './sql.ts';
 
 /** A resource as its row has it. */
 export type Current = {
@@ -25,8 +27,8 @@ export type Current = {
 };
 
 /** The columns of a version, in the order `versionOf` reads them. */
-export const VERSION_COLUMNS = raw('v.no, v.updated, v.deleted, v.owner, v.body, v.filing');
-export const VERSION_WIDTH = 6;
+export const VERSION_COLUMNS = raw('v.no, v.updated, v.deleted, v.owner, v.sealed');
+export const VERSION_WIDTH = 5;
 
 const CURRENT = `SELECT r.rid, r.vid, r.type, r.id, r.deleted, r.updated, r.owner, r.marks,
   ${VERSION_COLUMNS.text} FROM resource r CROSS JOIN version v ON v.vid = r.vid WHERE r.self = ((? << 32) | ?)`;
@@ -51,31 +53,64 @@ export function currentOf(core: Core, key: Key): Current | undefined {
   };
 }
 
-const REST = 'SELECT hashes, json(ranges), json(strings) FROM resource WHERE rid = ?';
+const REST = 'SELECT hashes, json(ranges), sealed, vid, owner, type, id FROM resource WHERE rid = ?';
 
 /** What `judge` seldom needs of a row. */
 export function restOf(
   core: Core,
   rid: number,
-): { readonly hashes: Uint8Array; readonly ranges: string; readonly strings: string } {
-  const [hashes, ranges, strings] = core.db.statement(REST).get(rid) ?? [];
-  return { hashes: blobOf(hashes), ranges: textOf(ranges), strings: textOf(strings) };
+): { readonly hashes: Uint8Array; readonly ranges: string; readonly hidden: () => Hidden } {
+  const [hashes, ranges, sealed, vid, owner, type, id] = core.db.statement(REST).get(rid) ?? [];
+  return {
+    hashes: blobOf(hashes),
+    ranges: textOf(ranges),
+    hidden: () =>
+      core.hidden.of(
+        {
+          key: { type: core.words.textOfName(Number(type)), id: textOf(id) },
+          rid,
+          vid: Number(vid),
+          owner: ownerOf(core, owner),
+        },
+        blobOf(sealed),
+      ),
+  };
 }
 
-/** A version from its columns (`VERSION_COLUMNS`). */
+const ownerOf = (core: Core, owner: SqlValue | undefined): Ref | undefined =>
+  typeof owner === 'number' ? core.words.refOfPerson(owner) : undefined;
+
+/**
+ * A version from its columns (`VERSION_COLUMNS`). It is opened when its content is first asked for: who only wants to know that it is there, or
+ * which version is current, pays nothing.
+ */
 export function versionOf(core: Core, key: Key, row: Row): Version {
-  const owner = row[3];
-  const filing = textOf(row[5]);
+  const [no, updated, deleted, , sealed] = row;
+  const at = {
+    key: { type: key.type, id: key.id },
+    no: textOf(no),
+    updated: Number(updated),
+    deleted: deleted === 1,
+    owner: ownerOf(core, row[3]),
+  };
+  let content: ReturnType<typeof openVersion> | undefined;
+  const opened = (): ReturnType<typeof openVersion> => {
+    content ??= openVersion(core.db.vault, at, blobOf(sealed));
+    return content;
+  };
   return {
     type: key.type,
     id: key.id,
-    versionId: textOf(row[0]),
-    lastUpdated: Number(row[1]),
-    deleted: row[2] === 1,
-    owner: typeof owner === 'number' ? core.words.refOfPerson(owner) : undefined,
-    body: textOf(row[4]),
-    // INVARIANT: `filing` is only ever written from a Filing.
-    filing: filing === '{}' ? {} : (JSON.parse(filing) as Filing),
+    versionId: at.no,
+    lastUpdated: at.updated,
+    deleted: at.deleted,
+    owner: at.owner,
+    get body() {
+      return opened().body;
+    },
+    get filing() {
+      return opened().filing;
+    },
   };
 }
 

@@ -6,11 +6,13 @@ import type { Predicate } from '../../query/predicate.ts';
 import { condition, type ResourceScope, resourceScope } from './compile.ts';
 import { blobOf, type Core, textOf } from './core.ts';
 import { type Chosen, columnStart, indexStart } from './drive.ts';
-import { jsonPath } from './facets.ts';
+import { isOpen, jsonPath } from './facets.ts';
 import { isLocal, judge } from './judge.ts';
 import { indexPending } from './pending.ts';
 import { linkedTypes, reachedTypes, restOf, VERSION_COLUMNS, VERSION_WIDTH, versionOf } from './resources.ts';
+import { sealedColumns } from './sealed.ts';
 import { FALSE, joined, limitOf, listed, raw, type Sql, type SqlValue, sql } from './sql.ts';
+import type { Words } from './words.ts';
 
 /** One page of the current, not deleted resources that `plan` asks for and its guard lets through. */
 export function search(core: Core, plan: GuardedPlan): Page {
@@ -26,7 +28,7 @@ export function search(core: Core, plan: GuardedPlan): Page {
   if (start.few && isLocal(where)) return judged(core, plan, { where, rows: start.rows, scope });
   const found = sql`${start.rows} AND ${r}.deleted = 0 AND ${condition(where, scope, words)}`;
 
-  const keys = plan.sort.map((key) => keyOf(key, r));
+  const keys = plan.sort.map((key) => keyOf(key, scope, words));
   const names = keys.map((_, i) => raw(`k${i}`));
   const selected = listed([
     sql`${r}.vid AS vid`,
@@ -67,7 +69,7 @@ type Candidates = { readonly where: Predicate; readonly rows: Sql; readonly scop
 function judged(core: Core, plan: GuardedPlan, { where, rows, scope }: Candidates): Page {
   const { db, words } = core;
   const r = raw(scope.alias);
-  const keys = plan.sort.map((key) => keyOf(key, r));
+  const keys = plan.sort.map((key) => keyOf(key, scope, words));
   const selected = listed([
     sql`${r}.vid, ${r}.id, ${r}.rid, ${r}.owner, ${r}.updated, ${r}.marks, ${r}.hashes`,
     ...keys,
@@ -149,10 +151,13 @@ function pinned(core: Core, where: Predicate): Predicate {
 }
 
 /** The value a resource is sorted by; null when it has none. */
-function keyOf(key: SortKey, row: Sql): Sql {
+function keyOf(key: SortKey, scope: ResourceScope, words: Words): Sql {
+  const row = raw(scope.alias);
   if (key.param === '_id') return sql`${row}.id`;
   if (key.param === '_lastUpdated') return sql`${row}.updated`;
-  return sql`json_extract(${row}.keys, ${jsonPath(key.param)})`;
+  return isOpen(scope.type, key.param)
+    ? sql`json_extract(${row}.keys, ${jsonPath(key.param, words.hash)})`
+    : sql`sealed_key(${scope.type}, ${key.param}, ${raw(sealedColumns(scope.alias))})`;
 }
 
 /** Resources without the key come last in both directions; the id decides ties. */

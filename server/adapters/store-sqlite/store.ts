@@ -1,19 +1,30 @@
 /** The embedded store: one SQLite file through `node:sqlite`. docs: `architecture.md` 2.6. */
+
+import type { MasterKey } from '../../ports/master-key.ts';
 import type { ResourceStore } from '../../ports/store.ts';
 import type { Clock } from '../../ports/system.ts';
-import { staging } from './content.ts';
+import type { Upkeep } from '../../ports/upkeep.ts';
+import { masterKeyPath } from '../master-key.ts';
+import { fileMasterKey } from '../vault/file-master-key.ts';
+import { type KeyFile, keyFilePath, openKeyFile } from '../vault/key-file.ts';
+import { vaultOver } from '../vault/vault.ts';
+import { staging, type Uploads } from './content.ts';
 import type { Core } from './core.ts';
-import { openDatabase } from './database.ts';
+import { type Database, openDatabase } from './database.ts';
 import { type GroupLimits, groupCommit } from './group-commit.ts';
 import { inverted } from './inverted.ts';
 import { indexBatch } from './pending.ts';
+import { defineFunctions, hiddenValues } from './sealed.ts';
 import { openUnit } from './unit.ts';
+import { upkeepOf } from './upkeep.ts';
 import { wordsOf } from './words.ts';
 
 export type SqliteStoreOptions = {
   /** The database file; its folder is made when it is missing. */
   readonly path: string;
   readonly clock: Clock;
+  /** What wraps the data keys; the key file `<path>.key`, created with the store, when left out. */
+  readonly master?: MasterKey;
   /** Types that are written far more often than they are searched: their index rows are written later, in batches. */
   readonly deferred: readonly string[];
   /** A term is not indexed any more once this process has written it so often and one in eight resources of its type has it. */
@@ -33,10 +44,35 @@ const IDLE_MS = 20;
 /** At most about so many resources wait to be indexed, so that the search that needs them does not wait long. */
 const PENDING_MAX = 256;
 
+type WithKeys = { readonly db: Database; readonly keys: KeyFile; readonly master: MasterKey };
+
+/** The database with its vault. */
+function openWithKeys({ path, master: given }: SqliteStoreOptions): WithKeys {
+  let opened: Omit<WithKeys, 'db'> | undefined;
+  try {
+    const db = openDatabase(path, (fresh) => {
+      const master = given ?? fileMasterKey(fresh ? masterKeyPath(undefined, path) : `${path}.key`);
+      const keys = openKeyFile(keyFilePath(path), fresh ? { master: master.current } : undefined);
+      opened = { keys, master };
+      const vault = vaultOver(keys, master);
+      keys.flush();
+      return { vault, keys: keys.id };
+    });
+    if (opened === undefined) throw new Error('a store was opened without its keys');
+    return { db, ...opened };
+  } catch (error) {
+    opened?.keys.close();
+    throw error;
+  }
+}
+
 /** Opens the store. Throws one sentence when the file or the settings cannot be trusted. */
-export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
-  const db = openDatabase(options.path);
+export function openSqliteStore(options: SqliteStoreOptions): ResourceStore & Upkeep {
+  const { db, keys, master } = openWithKeys(options);
   const words = wordsOf(db);
+  const hidden = hiddenValues(db.vault);
+  defineFunctions(db, words, hidden);
+  const kept: Uploads = new Map();
   const index = inverted(db, words, options.commonAfter);
   let timer: NodeJS.Timeout | undefined;
   let indexing = false;
@@ -46,6 +82,8 @@ export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
     db,
     words,
     index,
+    hidden,
+    uploads: kept,
     deferred: new Set(options.deferred),
     putOff(count) {
       pending = Math.max(0, pending + count);
@@ -53,9 +91,23 @@ export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
   };
 
   const commits = groupCommit(db.raw, options.group, {
+    // The keys of new persons are on disk before anything that they sealed.
+    committing() {
+      try {
+        keys.flush();
+      } catch (error) {
+        db.vault.forget();
+        throw error;
+      }
+    },
     undone() {
       words.forget();
       index.forget();
+      try {
+        keys.flush();
+      } catch {
+        db.vault.forget();
+      }
     },
     idle() {
       if (pending === 0) return;
@@ -63,7 +115,7 @@ export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
       timer.unref();
     },
   });
-  const uploads = staging(db, commits, () => options.clock.now());
+  const uploads = staging(core, commits, () => options.clock.now());
 
   /** Indexes one batch of what was put off, as a piece of work like any other. */
   const indexSome = (): void => {
@@ -90,10 +142,13 @@ export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
   };
 
   return {
+    ...upkeepOf({ core, keys, commits, master }),
     unit: (work) => {
       clearTimeout(timer);
       if (pending > PENDING_MAX) indexSome();
       return commits.run(async (piece) => {
+        // Another process may have destroyed a key.
+        if (keys.changed()) db.vault.forget();
         const opened = openUnit(core, piece);
         try {
           const value = await work(opened.unit);
@@ -113,6 +168,7 @@ export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
       await commits.close();
       clearTimeout(timer);
       db.raw.close();
+      keys.close();
     },
   };
 }

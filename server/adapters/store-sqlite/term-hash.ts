@@ -2,8 +2,8 @@ import { hash } from 'node:crypto';
 import { type Recent, recent } from './recent.ts';
 
 /**
- * The name of a term inside one database: 64 bits of SHA-256 over the database's own random key and the text. Keyed, so that nobody
- * can prepare two terms that collide, and so that the index of a stolen file does not spell out codes and names by itself.
+ * The name of a term inside one database: 64 bits of SHA-256 over the key of the blind index and the text. Keyed, so that nobody can prepare two
+ * terms that collide, and so that the index of a stolen file spells out no codes and names: the key lies wrapped in the key file (`vault.ts`).
  * Two halves as unsigned 32-bit numbers: a JavaScript number cannot hold all 64 bits.
  */
 export type TermHash = { readonly hi: number; readonly lo: number };
@@ -13,11 +13,14 @@ export type TermHasher = (type: string, text: string) => TermHash;
 
 /** The type under which addresses (`Type/id`) are hashed: no resource has it. */
 export const ADDRESS = '\0';
+/** The same for the beginnings of strings, and for names of parameters. */
+export const HEAD = '\u0001';
+export const NAME = '\u0002';
 
 /** Most terms repeat (codes, statuses, the same professionals), so a bounded number of them is remembered for each type. */
 const REMEMBERED = 5_000;
 
-/** `key` is the database's secret as hexadecimal text. */
+/** `key` is the key of the blind index as hexadecimal text. */
 export function termHasher(key: string): TermHasher {
   const types = new Map<string, Recent<string, TermHash>>();
   const ofType = (type: string): Recent<string, TermHash> => {

@@ -1,5 +1,6 @@
 import type { IndexEntry } from '../../fhir/index-entry.ts';
 import type { Ref } from '../../fhir/types.ts';
+import { markOf } from '../vault/seal.ts';
 import type { Database } from './database.ts';
 import { type Recent, recent } from './recent.ts';
 import { ADDRESS, type TermHash, type TermHasher, termHasher } from './term-hash.ts';
@@ -15,6 +16,7 @@ export type Words = {
   /** The number of a name, `undefined` when nothing stored uses it. */
   findName(text: string): number | undefined;
   name(text: string): number;
+  textOfName(id: number): string;
   findPerson(ref: string): number | undefined;
   person(ref: string): number;
   refOfPerson(id: number): Ref;
@@ -23,26 +25,31 @@ export type Words = {
   forget(): void;
 };
 
+/** What a sealed space entry is sealed as; whose it is, the vault adds. */
+export const SPACE = 'space';
+
 /** The parameter of a type, as `name` knows it. */
 export const paramName = (type: string, param: string): string => `${type}.${param}`;
 
 const REMEMBERED = 10_000;
-/** Parsed space entries, by their JSON text: a few kB each. */
+/** Parsed space entries, by what tells their sealed form from any other: a few kB each. */
 const PARSED = 500;
 
 export function wordsOf(db: Database): Words {
-  const hash = termHasher(db.secret);
+  const hash = termHasher(db.vault.indexKey);
   const names = new Map<string, number>();
+  const texts = new Map<number, string>();
   const persons: Recent<string, number> = recent(REMEMBERED);
   const refs: Recent<number, Ref> = recent(REMEMBERED);
   const entries: Recent<string, IndexEntry> = recent(PARSED);
 
   const selectName = db.statement('SELECT id FROM name WHERE text = ?');
+  const selectText = db.statement('SELECT text FROM name WHERE id = ?');
   const insertName = db.statement('INSERT INTO name (text) VALUES (?)');
   const selectPerson = db.statement('SELECT id, ref FROM person WHERE self = ((? << 32) | ?)');
   const insertPerson = db.statement('INSERT INTO person (self, ref) VALUES ((? << 32) | ?, ?)');
   const selectRef = db.statement('SELECT ref FROM person WHERE id = ?');
-  const selectSpace = db.statement('SELECT entry FROM person WHERE id = ?');
+  const selectSpace = db.statement('SELECT entry, ref FROM person WHERE id = ?');
 
   const address = (ref: string): TermHash => hash(ADDRESS, ref);
 
@@ -76,6 +83,14 @@ export function wordsOf(db: Database): Words {
       names.set(text, id);
       return id;
     },
+    textOfName(id) {
+      const known = texts.get(id);
+      if (known !== undefined) return known;
+      const [text] = selectText.get(id) ?? [];
+      if (typeof text !== 'string') throw new Error('the store names a type that it does not know');
+      texts.set(id, text);
+      return text;
+    },
     findPerson,
     person(ref) {
       const found = findPerson(ref);
@@ -95,17 +110,19 @@ export function wordsOf(db: Database): Words {
       return ref as Ref;
     },
     space(person) {
-      const [json] = selectSpace.get(person) ?? [];
-      if (typeof json !== 'string') return undefined;
-      const known = entries.get(json);
+      const [sealed, ref] = selectSpace.get(person) ?? [];
+      if (!(sealed instanceof Uint8Array) || typeof ref !== 'string') return undefined;
+      const mark = `${person}:${markOf(sealed)}`;
+      const known = entries.get(mark);
       if (known !== undefined) return known;
       // INVARIANT: `person.entry` is only ever written by `entryJson` from an IndexEntry.
-      const parsed = JSON.parse(json) as IndexEntry;
-      entries.set(json, parsed);
+      const parsed = JSON.parse(db.vault.open(ref, SPACE, sealed).toString()) as IndexEntry;
+      entries.set(mark, parsed);
       return parsed;
     },
     forget() {
       names.clear();
+      texts.clear();
       persons.clear();
       refs.clear();
     },

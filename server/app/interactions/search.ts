@@ -1,5 +1,6 @@
 /** https://hl7.org/fhir/R4/search.html: search by type, in a compartment, and the matching of conditional interactions. */
 import { type Access, isTraitsOnly } from '../../access/access.ts';
+import { PROFILE_TYPES } from '../../access/rules/profile.ts';
 import { INS_SYSTEMS } from '../../fhir/canonical.ts';
 import { outcomeWarnings } from '../../fhir/outcome.ts';
 import { fail, malformed, ok, type Result } from '../../fhir/result.ts';
@@ -271,6 +272,10 @@ const OWNER_BY_PATIENT: readonly string[] = [
   'Communication',
   'Appointment',
   'Task',
+  'Immunization',
+  'ExplanationOfBenefit',
+  'Coverage',
+  ...PROFILE_TYPES,
 ];
 
 /** A cursor is a bookmark of this caller for this question; it permits nothing, every page is decided anew (O3). */

@@ -7,7 +7,7 @@ import { ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Ref, Resource } from '../../fhir/types.ts';
 import type { Filing } from '../../ports/store.ts';
 import type { Accepted, Change, TypeDeclaration } from '../declaration.ts';
-import { filedBy, keyOf, parsed, seen, type Work } from '../work.ts';
+import { filedBy, keyOf, parsed, seen, type Work, type Writing } from '../work.ts';
 import { aboutPerson, filingMarks, forbidden, isHolderSide, merge, unresolved } from './filing.ts';
 import { checkLabels, labelMarks, labelsOf, sameLabels, withLabels } from './labels.ts';
 import { inTreat, notBlockedHere, standsFor, stateAllows } from './writing.ts';
@@ -25,7 +25,7 @@ const STRUCTURE_OF: Readonly<Record<string, string>> = {
 };
 
 /** Who takes part: the persons and the structures behind the actors (contract.md "Teams, appointments, messages"). */
-async function participantsOf(work: Work, appointment: Resource): Promise<readonly string[]> {
+async function participantsOf(work: Writing, appointment: Resource): Promise<readonly string[]> {
   const found: string[] = [];
   for (const actor of actorsOf(appointment)) {
     const key = keyOf(actor);

@@ -7,9 +7,10 @@ import { EXTENSION, SYSTEM } from '../../fhir/canonical.ts';
 import { allCodings, asArray, extensionOf, referenceOf } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Ref, Resource } from '../../fhir/types.ts';
+import type { Filing, NoticeFiling } from '../../ports/store.ts';
 import { not, or, owner, term } from '../../query/predicate.ts';
-import type { Accepted, TypeDeclaration } from '../declaration.ts';
-import { allOf, filedBy, holds, keyOf, parsed, seen, type Work } from '../work.ts';
+import type { Accepted, Marks, TypeDeclaration } from '../declaration.ts';
+import { allOf, filedBy, holds, keyOf, parsed, seen, type Work, type Writing } from '../work.ts';
 import { aboutPerson, forbidden, unresolved } from './filing.ts';
 import { refuseLabels } from './labels.ts';
 import { inTreat, notBlockedHere, standsFor, stateAllows } from './writing.ts';
@@ -33,7 +34,7 @@ async function threadOf(work: Work, message: Resource, person: Ref): Promise<Res
   return ok({ root, parties: new Set(parties.filter((p) => p !== undefined)), closed: all.some(closes) });
 }
 
-async function rootOf(work: Work, message: Resource, id: string): Promise<string> {
+async function rootOf(work: Writing, message: Resource, id: string): Promise<string> {
   const ref = referenceOf(asArray(message['inResponseTo'])[0]);
   if (ref === undefined) return `Communication/${id}`;
   const earlier = await work.unit.read(keyOf(ref), systemGuard('Communication', 'facts'));
@@ -125,21 +126,36 @@ async function holderWrites(
     : forbidden('W11', 'a new thread goes to a pharmacy or to an authorised professional');
 }
 
+/** O2: what the guard of a notice asks about, and what tells the notices of one session. */
+const noticeTerms = (notice: NoticeFiling | undefined): Marks['terms'] => [
+  ...(notice?.about === undefined ? [] : [['_waits', '1'] as const]),
+  ...(notice?.about ?? []).map((item) => ['_about', item] as const),
+  ...(notice?.secret === true ? [['_secret', '1'] as const] : []),
+  ...(notice?.session === undefined ? [] : [['_session', notice.session.key] as const]),
+  ...[0, 1, 2].filter((r) => r <= (notice?.session?.reach ?? -1)).map((r) => ['_reach', String(r)] as const),
+];
+
+const noticeRanges = ({ filedAt, notice }: Filing): Marks['ranges'] =>
+  notice?.session === undefined || filedAt === undefined
+    ? []
+    : [{ param: '_until', lo: filedAt, hi: notice.session.until }];
+
 export const communication: TypeDeclaration = {
   type: 'Communication',
   row: 'D5',
   about: 'person',
   rows: communicationRows,
   writes: { create },
-  marks: async (work, message) => {
+  marks: async (work, message, filing) => {
     const parties = [referenceOf(message['sender']), ...asArray(message['recipient']).map(referenceOf)];
     const id = typeof message.id === 'string' ? message.id : '';
     return {
       terms: [
         ...parties.filter((p) => p !== undefined).map((p) => ['_party', p] as const),
         ['_thread', await rootOf(work, message, id)],
+        ...noticeTerms(filing.notice),
       ],
-      ranges: [],
+      ranges: noticeRanges(filing),
     };
   },
   feedsSpace: false,

@@ -7,8 +7,10 @@ import {
   type ConsentReading,
   consentKindOf,
   denied,
+  PERMITTED_STATES,
   readConsent,
   SPACE_STATES,
+  wellFormed,
 } from '../../access/space.ts';
 import { EXTENSION, policyUri, SYSTEM } from '../../fhir/canonical.ts';
 import {
@@ -84,7 +86,6 @@ const EXTENSIONS: Readonly<Partial<Record<ConsentKind, readonly string[]>>> = {
   delegation: [EXTENSION.delegationKind, EXTENSION.delegatedRight],
 };
 
-const PERMITTED_STATES: readonly string[] = ['open', 'active', 'legacy-dmp', 'suspended'];
 const BLOCKING: readonly ConsentKind[] = ['professional-access', 'organization-access'];
 
 type Checked = {
@@ -561,7 +562,8 @@ export const consent: TypeDeclaration = {
         ...reading.actors.map((a) => ['_actor', a] as const),
         ...(reading.active ? [['_active', '1'] as const] : []),
       ],
-      ranges: reading.active && reading.readable ? [{ param: '_force', lo: reading.lo, hi: reading.hi }] : [],
+      // In force is what counts: an entry of another shape never is (A0).
+      ranges: reading.active && wellFormed(reading) ? [{ param: '_force', lo: reading.lo, hi: reading.hi }] : [],
     };
   },
   feedsSpace: true,

@@ -2,15 +2,15 @@
 
 import { systemGuard } from '../../access/decision.ts';
 import { contentRows, documentRows } from '../../access/rules/documents.ts';
-import { HIDDEN_FROM_PATIENT, HIDDEN_FROM_REPRESENTATIVES } from '../../access/rules/labels.ts';
 import { denied } from '../../access/space.ts';
 import { asArray, asObject, asText, codingsOf, referenceOf, sameJson } from '../../fhir/json.ts';
 import { type Failure, fail, ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Json, JsonObject, Ref, Resource } from '../../fhir/types.ts';
-import type { Filing, Version } from '../../ports/store.ts';
+import { CHUNK_BYTES, type Filing, type Version } from '../../ports/store.ts';
 import { or, owner, term } from '../../query/predicate.ts';
 import type { Accepted, Change, Marks, TypeDeclaration } from '../declaration.ts';
 import { allOf, erase, everyMatch, filedBy, holds, keyOf, parsed, save, seen, type Work } from '../work.ts';
+import { DEPOSIT_CONTENT, depositFault } from './deposit-content.ts';
 import { checkLevel, normalised, withUniqueIdType } from './document-metadata.ts';
 import {
   aboutPerson,
@@ -25,7 +25,7 @@ import {
   unresolved,
 } from './filing.ts';
 import { sameIdentity } from './identity.ts';
-import { changeLabels, rowOfLabels } from './label-rights.ts';
+import { changeLabels, labelsAtFiling, rowOfLabels } from './label-rights.ts';
 import { checkLabels, checkSet, labelMarks, labelsOf, sameLabels, withConfidentiality, withLabels } from './labels.ts';
 import { quarantineOf } from './quarantine.ts';
 import { decidesFor, isAttending, notBlockedHere, standsFor, stateAllows } from './writing.ts';
@@ -35,7 +35,6 @@ export const ATTACH_WITHIN = 3_600_000;
 
 /** W2: what a holder or representative deposits. */
 const DEPOSIT_TYPE = /^(DOCPAT|EXPPAT)|^11369-6$|^42348-3$/;
-const DEPOSIT_CONTENT = ['application/pdf', 'image/jpeg', 'image/png', 'image/tiff', 'text/plain'];
 
 /** W1: a feed needs no gate and no absence of a block; an opposition to feeding stops it. */
 export async function mayFeed(work: Work, person: Ref): Promise<Result<void>> {
@@ -233,8 +232,21 @@ async function checkDeposit(work: Work, document: Resource, binaries: readonly V
         'W2',
       );
     }
+    const fault = depositFault(contentType, await contentOf(work, binary, size), work.deps.inflate);
+    if (fault !== undefined) return unprocessable(fault, 'DocumentReference.content.attachment', 'W2');
   }
   return ok(undefined);
+}
+
+/** The whole of a content that is no larger than a deposit may be. */
+async function contentOf(work: Work, binary: Version, size: number): Promise<Buffer> {
+  const key = { type: 'Binary', id: binary.id };
+  const chunks: Uint8Array[] = [];
+  for (let index = 0; index * CHUNK_BYTES < size; index += 1) {
+    const chunk = await work.unit.chunk(key, systemGuard('Binary', 'integrity'), index);
+    if (chunk !== undefined) chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 async function create(work: Work, asSent: Resource, id: string): Promise<Result<Accepted>> {
@@ -251,7 +263,7 @@ async function create(work: Work, asSent: Resource, id: string): Promise<Result<
   if (!allowed.ok) return allowed;
   if (sent['status'] !== 'current')
     return unprocessable('a new document is `current`', 'DocumentReference.status', 'W1');
-  const labels = checkLabels(sent);
+  const labels = labelsAtFiling(work, sent);
   if (!labels.ok) return labels;
   const level = checkLevel(sent, work.provides.level);
   if (!level.ok) return level;
@@ -261,18 +273,7 @@ async function create(work: Work, asSent: Resource, id: string): Promise<Result<
   }
   const replaced = await replacedBy(work, sent, person.value);
   if (!replaced.ok) return replaced;
-  const set = new Set(labelsOf(sent));
-  if (byHolder && set.has(HIDDEN_FROM_PATIENT)) {
-    return unprocessable('a professional alone hides an item from the holder', 'DocumentReference.securityLabel', 'W6');
-  }
-  if (byHolder && caller.kind === 'representative' && set.has(HIDDEN_FROM_REPRESENTATIVES)) {
-    return unprocessable(
-      'a representative hides nothing from representatives',
-      'DocumentReference.securityLabel',
-      'W6',
-    );
-  }
-  if (caller.claims.secret) set.add(HIDDEN_FROM_REPRESENTATIVES);
+  const set = new Set(labels.value);
   if (replaced.value !== undefined) for (const kept of labelsOf(parsed(replaced.value))) set.add(kept);
   const together = checkSet(set, 'DocumentReference.securityLabel');
   if (!together.ok) return together;
@@ -311,6 +312,7 @@ const supersede = (work: Work, replaced: Version): Promise<Version> =>
     resource: { ...parsed(replaced), status: 'superseded' },
     owner: replaced.owner,
     filing: replaced.filing,
+    event: 'superseded',
   });
 
 /** W10: never writable through update or patch. */

@@ -76,6 +76,36 @@ function differing(a: Traits, b: Traits): readonly string[] {
   return place ? [...differs, 'birthplace'] : differs;
 }
 
+/** The same INS and the same traits. */
+const isSamePerson = (declared: JsonObject, known: JsonObject): boolean =>
+  insOf(declared).some((ins) => insOf(known).some((own) => sameIns(ins, own))) &&
+  differing(traitsOf(declared), traitsOf(known)).length === 0;
+
+/**
+ * Checks a feed that has no element for the identity (W22): that of the person is qualified, and whatever the resource says of a person,
+ * the INS beside its reference or a contained Patient, is theirs. One sentence for everything that is wrong: a feeder probes no register of traits.
+ */
+export async function sameIdentityAs(work: Work, resource: Resource, person: Ref): Promise<Result<void>> {
+  const stored = await work.unit.read(keyOf(person), systemGuard('Patient', 'integrity'));
+  const known = stored === undefined || stored.deleted ? undefined : parsed(stored);
+  const declared = asArray(resource['contained'])
+    .map(asObject)
+    .filter((r) => r?.['resourceType'] === 'Patient');
+  const beside = insOf({ identifier: [asObject(resource['patient'])?.['identifier'] ?? null] });
+  const matching =
+    known !== undefined &&
+    isQualified(known) &&
+    insOf(known).length > 0 &&
+    beside.every((ins) => insOf(known).some((own) => sameIns(ins, own))) &&
+    declared.every((d) => d !== undefined && isQualified(d) && isSamePerson(d, known));
+  return matching
+    ? ok(undefined)
+    : unprocessable(
+        'the identity in the feed is not that of the person, qualified',
+        `${resource.resourceType}.patient`,
+        'W1',
+      );
+}
 /** A refusal of the identity gate: told to the sender, and put aside for the operator. */
 const refused = (
   work: Work,
@@ -111,11 +141,7 @@ export async function sameIdentity(work: Work, document: Resource, person: Ref):
     return refused(work, 'the identity in the feed is not qualified', { ...about, reason: 'identity-not-qualified' });
   }
   // One sentence for everything that is wrong about the person: a feeder probes no register of traits.
-  const matching =
-    isQualified(known) &&
-    insOf(declared).some((ins) => insOf(known).some((own) => sameIns(ins, own))) &&
-    differing(traitsOf(declared), traitsOf(known)).length === 0;
-  return matching
+  return isQualified(known) && isSamePerson(declared, known)
     ? ok(undefined)
     : refused(work, 'the identity in the feed is not that of the person, qualified', {
         ...about,

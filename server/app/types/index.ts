@@ -9,7 +9,10 @@ import { communication } from './communication.ts';
 import { consent } from './consent.ts';
 import { directory } from './directory.ts';
 import { document } from './document.ts';
+import { immunization } from './immunization.ts';
 import { patient } from './patient.ts';
+import { payer } from './payer.ts';
+import { profile } from './profile.ts';
 import { relatedPerson } from './related-person.ts';
 import { task } from './task.ts';
 
@@ -26,6 +29,9 @@ const ALL: readonly TypeDeclaration[] = [
   binary,
   list,
   provenance,
+  immunization,
+  ...profile,
+  ...payer,
   consent,
   communication,
   appointment,

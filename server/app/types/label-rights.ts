@@ -7,13 +7,13 @@ import {
 } from '../../access/rules/labels.ts';
 import { denied } from '../../access/space.ts';
 import { addCalendarMonth } from '../../fhir/interval.ts';
-import { ok, type Result } from '../../fhir/result.ts';
-import type { Ref } from '../../fhir/types.ts';
+import { ok, type Result, unprocessable } from '../../fhir/result.ts';
+import type { Ref, Resource } from '../../fhir/types.ts';
 import type { Filing, Version } from '../../ports/store.ts';
 import { owner } from '../../query/predicate.ts';
 import { holds, type Work } from '../work.ts';
 import { forbidden, isAuthor, isHolderSide } from './filing.ts';
-import { checkSet, type Labels } from './labels.ts';
+import { checkLabels, checkSet, type Labels, labelsOf, pathOf } from './labels.ts';
 import { decidesFor, inTreat, isAttending, notBlockedHere, passesGateInTreat, stateAllows } from './writing.ts';
 
 /** Section 5, first paragraph, for a label: state, mode, block. */
@@ -24,6 +24,22 @@ async function mayTouch(work: Work, person: Ref): Promise<Result<void>> {
   const state = await stateAllows(work, person, 'professional');
   if (!state.ok) return state;
   return (await notBlockedHere(work, person)) ? ok(undefined) : forbidden('A2', 'blocked');
+}
+
+/** The labels that a feed or a deposit is filed with: those sent, as far as its sender may set them (W1, W6), and that of a secret connection (W8). */
+export function labelsAtFiling(work: Work, resource: Resource): Result<Labels> {
+  const sound = checkLabels(resource);
+  if (!sound.ok) return sound;
+  const at = pathOf(resource.resourceType);
+  const labels = new Set(labelsOf(resource));
+  if (isHolderSide(work) && labels.has(HIDDEN_FROM_PATIENT)) {
+    return unprocessable('a professional alone hides an item from the holder', at, 'W6');
+  }
+  if (work.caller.kind === 'representative' && labels.has(HIDDEN_FROM_REPRESENTATIVES)) {
+    return unprocessable('a representative hides nothing from representatives', at, 'W6');
+  }
+  if (work.caller.claims.secret) labels.add(HIDDEN_FROM_REPRESENTATIVES);
+  return ok(labels);
 }
 
 type Right = (work: Work, item: Version, stated: boolean | undefined) => Promise<Result<void>>;
@@ -99,7 +115,7 @@ export async function changeLabels(
     if (label === MASKED) filing = await exempted(work, item.owner, filing, !after.has(label));
     if (label === HIDDEN_FROM_REPRESENTATIVES && !after.has(label)) filing = { ...filing, shown: true };
   }
-  const together = checkSet(after, `${item.type}.securityLabel`);
+  const together = checkSet(after, pathOf(item.type));
   return together.ok ? ok(filing) : together;
 }
 

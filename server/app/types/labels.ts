@@ -1,7 +1,7 @@
 /** Labels as they travel: reading, checking and marking them. rules.md section 4 (L0 to L4), W4 to W6, W10; contract.md "Documents". */
 import { HIDDEN_FROM_PATIENT, MASKED, VISIBILITY_LABELS, type VisibilityLabel } from '../../access/rules/labels.ts';
 import { LABEL_SYSTEM_VARIANTS, SYSTEM } from '../../fhir/canonical.ts';
-import { addCalendarMonth, FOREVER, NEVER_BEFORE } from '../../fhir/interval.ts';
+import { addCalendarMonth, addParisDays, FOREVER, NEVER_BEFORE } from '../../fhir/interval.ts';
 import { asArray, asCoding, asObject, type Coding, codingsOf } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Instant, Json, JsonObject, Resource } from '../../fhir/types.ts';
@@ -80,14 +80,13 @@ export function refuseLabels(resource: JsonObject): Result<void> {
     : ok(undefined);
 }
 
-const pathOf = (resource: JsonObject): string =>
-  resource['resourceType'] === 'DocumentReference'
-    ? 'DocumentReference.securityLabel'
-    : `${String(resource['resourceType'])}.meta.security`;
+/** Where a type carries its labels, as an expression for refusals. */
+export const pathOf = (type: string): string =>
+  type === 'DocumentReference' ? 'DocumentReference.securityLabel' : `${type}.meta.security`;
 
 /** Checks the labels of a resource that carries some: known, each once, L1 and L2 not together, confidentiality N only (L4). */
 export function checkLabels(resource: JsonObject): Result<void> {
-  const at = pathOf(resource);
+  const at = pathOf(String(resource['resourceType']));
   const codings = labelCodings(resource);
   if (resource['resourceType'] === 'DocumentReference') {
     const elsewhere = refuseLabels(resource);
@@ -145,16 +144,33 @@ export function withConfidentiality<T extends Resource>(resource: T): T {
   return { ...resource, securityLabel: [normal, ...asArray(resource['securityLabel'])] };
 }
 
-/** The guard's marks for labels: which stand, until when the holder is kept out (L2, W7), and the exemption from "mask everything" (W5). */
+/** W7: when the announcement of an item that is hidden from the holder takes its next step; `undefined` when there is none. */
+export function nextStep(labels: Labels, { filedAt, announced }: Filing): Instant | undefined {
+  if (!labels.has(HIDDEN_FROM_PATIENT) || filedAt === undefined || announced === 'visible') return undefined;
+  return announced === 'invited' ? addCalendarMonth(filedAt) : addParisDays(filedAt, 14);
+}
+
+/** Under which term the clock finds what is due on a day. */
+export const clockDay = (at: Instant): string => new Date(at).toISOString().slice(0, 10);
+
+/**
+ * The marks for labels: which stand, until when the holder is kept out (L2, W7), the exemption from "mask everything" (W5), and when the
+ * server's clock has to look at the item next.
+ */
 export function labelMarks(resource: JsonObject, filing: Filing): Marks {
   const labels = labelsOf(resource);
   const until = filing.filedAt === undefined ? FOREVER : addCalendarMonth(filing.filedAt);
+  const due = nextStep(labels, filing);
   return {
     terms: [
       ...[...labels].map((l) => ['_label', l] as const),
       ...(filing.exempt === true ? [['_exempt', '1'] as const] : []),
+      ...(due === undefined ? [] : [['_clock', clockDay(due)] as const, ['_clock', 'pending'] as const]),
     ],
-    ranges: labels.has(HIDDEN_FROM_PATIENT) ? [{ param: '_hidden', lo: NEVER_BEFORE, hi: until }] : [],
+    ranges: [
+      ...(labels.has(HIDDEN_FROM_PATIENT) ? [{ param: '_hidden', lo: NEVER_BEFORE, hi: until }] : []),
+      ...(due === undefined ? [] : [{ param: '_clock', lo: due, hi: due + 1 }]),
+    ],
   };
 }
 

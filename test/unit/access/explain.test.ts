@@ -31,6 +31,8 @@ const PERSON: Ref = 'Patient/p';
 const policy: Policy = {
   emergencyOverridesBlock: false,
   payerDataToProfessionals: false,
+  emergencyMaskedUnlessDenied: false,
+  accessSessionMinutes: 60,
   depositMaxBytes: 5_000_000,
   clockToleranceSeconds: 0,
   matrix: {

@@ -1,0 +1,60 @@
+/** Stores on a test's own databases, which are emptied rather than made anew: an index costs more than the documents of a test. */
+import { randomBytes } from 'node:crypto';
+import { MongoClient } from 'mongodb';
+import {
+  MONGO_STORE_DEFAULTS,
+  type MongoStoreOptions,
+  openMongoStore,
+} from '../../server/adapters/store-mongo/store.ts';
+import type { ResourceStore } from '../../server/ports/store.ts';
+import type { ReplicaSet } from './mongod.ts';
+
+export type MongoShelf = {
+  /** The URL of a database by this name, which nobody else uses. */
+  readonly url: (name: string) => string;
+  readonly open: (name: string, part?: Partial<MongoStoreOptions>) => Promise<ResourceStore>;
+  /** Drops every document of a database except its own key. */
+  readonly empty: (name: string) => Promise<void>;
+  /** Makes `to` hold what `from` holds, its key included. */
+  readonly copy: (from: string, to: string) => Promise<void>;
+  readonly client: MongoClient;
+  /** Drops the databases. */
+  readonly dispose: () => Promise<void>;
+};
+
+export async function mongoShelf(set: ReplicaSet): Promise<MongoShelf> {
+  const prefix = `carnet_${randomBytes(6).toString('hex')}_`;
+  const used = new Set<string>();
+  const database = (name: string): string => {
+    used.add(name);
+    return `${prefix}${name}`;
+  };
+  const url = (name: string): string => set.url(database(name));
+  const client = new MongoClient(set.url('admin'), { useBigInt64: true, writeConcern: { w: 'majority' } });
+  const collections = async (name: string) => client.db(database(name)).collections();
+  const open: MongoShelf['open'] = (name, part = {}) =>
+    openMongoStore({ ...MONGO_STORE_DEFAULTS, clock: { now: () => 0 }, ...part, url: url(name) });
+  return {
+    url,
+    client,
+    open,
+    empty: async (name) => {
+      for (const collection of await collections(name))
+        if (collection.collectionName !== 'meta') await collection.deleteMany({});
+    },
+    copy: async (from, to) => {
+      // Opened once, so that it has its indexes.
+      if ((await collections(to)).length === 0) await (await open(to)).close();
+      for (const collection of await collections(from)) {
+        const target = client.db(database(to)).collection(collection.collectionName);
+        await target.deleteMany({});
+        const documents = await collection.find({}).toArray();
+        if (documents.length > 0) await target.insertMany(documents);
+      }
+    },
+    dispose: async () => {
+      for (const name of used) await client.db(database(name)).dropDatabase();
+      await client.close();
+    },
+  };
+}
