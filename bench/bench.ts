@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { freePort } from '../test/support/free-port.ts';
 import { type Child, environment, type Site, startChild } from './child.ts';
-import { createUpdatable, type Flow, type Flows, flowsOver } from './flows.ts';
+import { createContents, createUpdatable, type Flow, type Flows, flowsOver } from './flows.ts';
 import { drive, wire } from './load.ts';
 import { measureRawSqlite } from './raw-sqlite.ts';
 import { aimsOf, type Line, pageOf, type Results } from './report.ts';
@@ -28,17 +28,21 @@ const PEOPLE = quick ? 100 : 1000;
 const EACH = 40;
 const SECONDS = quick ? 0.7 : 2.5;
 const WARM_SECONDS = quick ? 0.5 : 1.5;
+const CONTENTS = 16;
 const UPDATABLE = quick ? 100 : 500;
 const ALL_FLOWS: readonly (keyof Flows)[] = [
   'metadata',
   'read',
   'identifier',
   'documents',
+  'find',
   'history',
   'create',
   'update',
   'transaction',
   'feed',
+  'provide',
+  'retrieve',
 ];
 /** The flows that price consent and audit. */
 const PRICED: readonly (keyof Flows)[] = ['read', 'identifier', 'documents', 'create', 'transaction'];
@@ -68,10 +72,11 @@ async function measure(child: Child, { variant, flow, connections }: Measuring):
     connections,
     cpu: (after.cpu - before.cpu) / Math.max(1, done.requests),
     rss: after.rss,
+    ...(flow.content === undefined ? {} : { megabytes: (done.perSecond * flow.content) / 1e6 }),
   };
   lines.push(line);
   say(
-    `${variant.padEnd(18)} ${flow.name.padEnd(12)} ${String(connections).padStart(3)}  ${Math.round(line.perSecond).toString().padStart(7)}/s  p50 ${line.p50.toFixed(2)}  p99 ${line.p99.toFixed(2)}  cpu ${Math.round(line.cpu)} µs${line.failed === 0 ? '' : `  FAILED ${line.failed}: ${line.fault}`}`,
+    `${variant.padEnd(18)} ${flow.name.padEnd(12)} ${String(connections).padStart(3)}  ${Math.round(line.perSecond).toString().padStart(7)}/s  p50 ${line.p50.toFixed(2)}  p99 ${line.p99.toFixed(2)}  cpu ${Math.round(line.cpu)} µs${line.megabytes === undefined ? '' : `  ${Math.round(line.megabytes)} MB/s`}${line.failed === 0 ? '' : `  FAILED ${line.failed}: ${line.fault}`}`,
   );
   return line;
 }
@@ -133,7 +138,8 @@ try {
 
   child = await startChild('carnet', site);
   const updatable = await createUpdatable(port, first, UPDATABLE);
-  const flows = flowsOver(world, { ids: seeded.ids, updatable }, seed + 1);
+  const contents = await createContents(port, first, CONTENTS);
+  const flows = flowsOver(world, { ids: seeded.ids, updatable, contents }, seed + 1);
   const bodies = new Map<string, number>();
   for (const name of ALL_FLOWS) {
     const flow = flows[name];

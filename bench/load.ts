@@ -22,7 +22,7 @@ export function wire({ method, target, token, body, headers }: Wanted): Wire {
   const lines = [
     `${method} ${target} HTTP/1.1`,
     'Host: 127.0.0.1',
-    'Accept: application/fhir+json',
+    ...(headers?.['accept'] === undefined ? ['Accept: application/fhir+json'] : []),
     ...(token === undefined ? [] : [`Authorization: Bearer ${token}`]),
     ...(content === undefined ? [] : ['Content-Type: application/fhir+json', `Content-Length: ${content.length}`]),
     ...Object.entries(headers ?? {}).map(([name, value]) => `${name}: ${value}`),

@@ -10,6 +10,8 @@ export type Line = Measured & {
   readonly cpu: number;
   /** Bytes, after the measurement. */
   readonly rss: number;
+  /** Of content, a second; where content is what is measured. */
+  readonly megabytes?: number;
 };
 
 export type Results = {
@@ -44,7 +46,7 @@ const find = (r: Results, variant: string, flow: string, connections: number): L
 
 type Aim = { readonly what: string; readonly aim: string; readonly reached: string; readonly met: boolean };
 
-const WRITES: Readonly<Record<string, number>> = { transaction: 20, feed: 3 };
+const WRITES: Readonly<Record<string, number>> = { transaction: 20, feed: 3, provide: 3 };
 const whole = (n: number): string => Math.round(n).toLocaleString('en-US');
 const share = (n: number): string => n.toFixed(2);
 const percent = (n: number): string => `${(n * 100).toFixed(0)} %`;
@@ -134,6 +136,7 @@ export function pageOf(r: Results): string {
     whole(l.cpu),
     whole(l.bytes),
     whole(l.rss / 1e6),
+    l.megabytes === undefined ? '' : whole(l.megabytes),
     l.failed === 0 ? '' : String(l.failed),
   ];
   const { machine: m } = r;
@@ -165,7 +168,21 @@ ${table(
 Latencies in milliseconds; \`cpu\` is the server's processor time for one request in microseconds, kernel included.
 
 ${table(
-  ['variant', 'flow', 'conn.', 'req/s', 'entries/s', 'p50', 'p95', 'p99', 'cpu µs', 'body B', 'RSS MB', 'failed'],
+  [
+    'variant',
+    'flow',
+    'conn.',
+    'req/s',
+    'entries/s',
+    'p50',
+    'p95',
+    'p99',
+    'cpu µs',
+    'body B',
+    'RSS MB',
+    'MB/s',
+    'failed',
+  ],
   r.lines.map(line),
 )}
 
