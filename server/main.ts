@@ -5,6 +5,7 @@ import type { Server } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { createCursorSeal } from './adapters/cursor-seal.ts';
 import { shippedDocumentClasses } from './adapters/document-classes.ts';
+import { inflate } from './adapters/inflate.ts';
 import { createJsonLog, type JsonLog, silentLog, toStderr } from './adapters/log.ts';
 import { deriveKey, masterKeyPath, openMasterKey } from './adapters/master-key.ts';
 import { unsafeSettings } from './adapters/self-check.ts';
@@ -114,6 +115,7 @@ export async function compose(config: Config): Promise<Composed> {
     clock,
     ids: randomIds,
     cursors: createCursorSeal(deriveKey(masterKey, 'cursor')),
+    inflate,
     registry,
     declarations: DECLARATIONS,
     accessTypes: ACCESS_TYPES,
@@ -156,10 +158,13 @@ export async function start(config: Config): Promise<Running> {
     authorizationServer: config.issuers.length === 1 && issuer !== undefined ? { issuer: issuer.issuer } : {},
     dispatch: createDispatch(deps),
     metadata: () => ({ json: capabilities, etag }),
+    definitions: deps.definitions,
     log,
     ids: randomIds,
     clock: systemClock,
   });
+  // What was on its way in when the process before this one ended belongs to nobody.
+  await store.sweep(Date.now());
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(config.port, config.host, resolve);

@@ -8,13 +8,13 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** layer → what it may import. Anything not listed is forbidden. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  fhir: ['@medplum/core', '@medplum/fhirtypes'],
+  fhir: ['@medplum/core', '@medplum/fhirtypes', 'saxes'],
   query: ['fhir'],
   access: ['fhir', 'query'],
   audit: ['fhir', 'access'],
   ports: ['fhir', 'query', 'access', 'audit'],
   app: ['fhir', 'query', 'access', 'audit', 'ports', 'mappings'],
-  adapters: ['fhir', 'query', 'access', 'audit', 'ports', 'jsonwebtoken', 'ajv', 'node:*'],
+  adapters: ['fhir', 'query', 'access', 'audit', 'ports', 'jsonwebtoken', 'ajv', 'mongodb', 'node:*'],
   http: ['fhir', 'ports', 'app', 'express', 'node:*'],
   config: ['fhir', 'access', 'adapters', 'ajv', 'node:*'],
   main: ['*'],
@@ -91,6 +91,10 @@ test('the server looks for itself in named files only', () => {
       'server/cli/migrate.ts',
     ].sort(),
   );
+});
+
+test('XML is parsed behind one guard', () => {
+  expect(having(/from 'saxes'|xmldom|DOMParser|fast-xml/)).toEqual(['server/fhir/xml/guard.ts']);
 });
 
 test('the environment is read in one file', () => {

@@ -1,5 +1,5 @@
 /** https://hl7.org/fhir/R4/capabilitystatement.html, made from the declarations and the search registry: what it says is what is there. */
-import { EX } from '../fhir/canonical.ts';
+import { DOCUMENT_PROFILES, EX, LIST_PROFILES, MHD_ACTORS, SIMPLIFIED_PROFILES } from '../fhir/canonical.ts';
 import { declaredParameters, includesOf, revincludesOf, type SearchRegistry } from '../fhir/search-parameter.ts';
 import type { TypeDeclaration } from './declaration.ts';
 import { LABELLED_TYPES } from './interactions/label-operations.ts';
@@ -35,6 +35,12 @@ const EXPLANATIONS: readonly (readonly [name: string, types: readonly string[]])
   ['notification-preferences', ['Patient']],
 ];
 
+/** Profiles that a write may claim and is then held to. */
+const SUPPORTED: Readonly<Record<string, readonly string[]>> = {
+  DocumentReference: [...DOCUMENT_PROFILES.keys(), ...SIMPLIFIED_PROFILES],
+  List: LIST_PROFILES,
+};
+
 function operationsOf(type: string) {
   const labels = ['mask', 'unmask', 'hide', 'release'].map((name) => ({
     name,
@@ -50,6 +56,14 @@ function operationsOf(type: string) {
       ? [{ name: 'everything', definition: 'http://hl7.org/fhir/OperationDefinition/Patient-everything' }]
       : []),
     ...explanations,
+    ...(type === 'DocumentReference'
+      ? [
+          {
+            name: 'generate-metadata',
+            definition: 'https://profiles.ihe.net/ITI/MHD/OperationDefinition/generate-metadata',
+          },
+        ]
+      : []),
   ];
 }
 
@@ -68,11 +82,12 @@ export function capabilityStatement(options: CapabilityOptions): object {
     date: options.date,
     publisher: 'Carnet',
     kind: 'instance',
+    instantiates: MHD_ACTORS,
     software: { name: 'Carnet', version: options.version },
     implementation: { description: 'Carnet', url: baseUrl },
     fhirVersion: '4.0.1',
-    format: ['application/fhir+json', 'json'],
-    patchFormat: ['application/json-patch+json', 'application/fhir+json'],
+    format: ['application/fhir+json', 'application/fhir+xml', 'json', 'xml'],
+    patchFormat: ['application/json-patch+json', 'application/fhir+json', 'application/fhir+xml'],
     rest: [
       {
         mode: 'server',
@@ -94,6 +109,7 @@ export function capabilityStatement(options: CapabilityOptions): object {
           const writes = declaration?.writes ?? {};
           return {
             type,
+            ...nonEmpty('supportedProfile', SUPPORTED[type] ?? []),
             ...(declaration === undefined ? {} : { interaction: interactionsOf(declaration) }),
             versioning: 'versioned',
             readHistory: true,

@@ -6,6 +6,7 @@ import type { IndexEntry } from '../fhir/index-entry.ts';
 import type { SearchRegistry } from '../fhir/search-parameter.ts';
 import type { Summaries } from '../fhir/summary.ts';
 import type { CursorSeal } from '../ports/cursor-seal.ts';
+import type { Inflate } from '../ports/inflate.ts';
 import type { ResourceStore } from '../ports/store.ts';
 import type { Clock, IdSource } from '../ports/system.ts';
 import type { TokenVerifier } from '../ports/token-verifier.ts';
@@ -21,6 +22,7 @@ export type Deps = {
   readonly clock: Clock;
   readonly ids: IdSource;
   readonly cursors: CursorSeal;
+  readonly inflate: Inflate;
   readonly registry: SearchRegistry;
   readonly declarations: ReadonlyMap<string, TypeDeclaration>;
   readonly accessTypes: AccessTypes;

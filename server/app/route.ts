@@ -8,6 +8,7 @@ import { readBinary } from './interactions/binary.ts';
 import { evaluate } from './interactions/evaluate.ts';
 import { everything } from './interactions/everything.ts';
 import { explainAccess } from './interactions/explain-access.ts';
+import { GENERATE_METADATA } from './interactions/generate-metadata.ts';
 import { LABELLED_TYPES, labelOperation } from './interactions/label-operations.ts';
 import { history, read, vread } from './interactions/read.ts';
 import { search } from './interactions/search.ts';
@@ -81,6 +82,7 @@ export const OPERATION_NAMES: readonly string[] = [
   '$notification-preferences',
   '$everything',
   '$evaluate',
+  GENERATE_METADATA,
 ];
 
 const EVALUATION: Named = {
@@ -88,6 +90,13 @@ const EVALUATION: Named = {
   action: 'read',
   rehearse: evaluate,
   run: async () => malformed('an evaluation is asked on its own, not in a Bundle'),
+};
+
+/** Its bytes are stored aside before the unit begins, which a Bundle has no place for. */
+const GENERATION: Named = {
+  name: 'operation',
+  action: 'create',
+  run: async () => malformed('metadata are generated on their own, not in a Bundle'),
 };
 
 const notFound = fail({ code: 'not-found' });
@@ -109,6 +118,9 @@ export function route(deps: Deps, request: FhirRequest): Result<Interaction> {
   }
   if (type === 'Consent' && second === '$evaluate' && third === undefined) {
     return method === 'POST' ? ok({ ...EVALUATION, type }) : notAllowed('POST');
+  }
+  if (type === 'DocumentReference' && second === GENERATE_METADATA && third === undefined) {
+    return method === 'POST' ? ok({ ...GENERATION, type }) : notAllowed('POST');
   }
   if (!ID.test(second)) return notFound;
   const key: Key = { type, id: second };

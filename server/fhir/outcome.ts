@@ -99,6 +99,9 @@ export const answerOf = (failure: Failure): OutcomeAnswer => {
 /** The status of a failure alone. */
 export const statusOf = (failure: Failure): number => TABLE[failure.code].status;
 
+/** An error that no failure of the table stands for. */
+export const outcomeError = (code: string, text: string): OutcomeResource => single(code, text);
+
 /** An informational outcome for a success that was asked to answer with one (`Prefer: return=OperationOutcome`). */
 export const outcomeOk = (text: string): OutcomeResource =>
   outcomeOf([issue({ severity: 'information', code: 'informational', text })]);

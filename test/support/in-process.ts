@@ -9,6 +9,7 @@ import { Agent, request as httpRequest, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { shippedDocumentClasses } from '../../server/adapters/document-classes.ts';
+import { inflate } from '../../server/adapters/inflate.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from '../../server/adapters/store-sqlite/store.ts';
 import { readIssuers } from '../../server/adapters/token-jwt/issuer.ts';
 import { createTokenVerifier } from '../../server/adapters/token-jwt/verify.ts';
@@ -33,7 +34,7 @@ import { createMint, type Mint } from './world.ts';
 /** The base of every server of this process: links and bodies are then the same in all of them. */
 export const BASE = 'http://127.0.0.1:8103/fhir';
 
-const definitions = shippedDefinitions();
+export const definitions = shippedDefinitions();
 const searchDefinitions = JSON.parse(
   readFileSync(new URL('../../fhir-profiles/definitions/search-parameters.json', import.meta.url), 'utf8'),
 ) as SearchDefinitions;
@@ -87,6 +88,7 @@ export const depsFor = ({ store, policy, now, nextId }: Omit<Serving, 'requestId
   clock: { now },
   ids: { next: nextId },
   cursors: readableCursors,
+  inflate,
   registry,
   declarations: DECLARATIONS,
   accessTypes: ACCESS_TYPES,
@@ -144,6 +146,7 @@ export async function listen(): Promise<InProcess> {
       return dispatch(request);
     },
     metadata: () => ({ json: '{}', etag: '""' }),
+    definitions,
     log: { write: (line) => void lines.push(JSON.stringify(line)) },
     ids: { next: () => serving?.requestId() ?? '' },
     clock: { now: () => serving?.now() ?? 0 },

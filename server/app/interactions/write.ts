@@ -48,7 +48,7 @@ const bodyOf = (request: FhirRequest): Json | undefined =>
   request.body.kind === 'json' ? request.body.value : undefined;
 
 /** What is refused before any data is looked at: no scope, or a token that opens one search and nothing else (C5). */
-function mayTry(work: Work, letter: 'c' | 'u' | 'd', type: string): Result<void> {
+export function mayTry(work: Work, letter: 'c' | 'u' | 'd', type: string): Result<void> {
   const scope = inScope(work, letter, type);
   if (!scope.ok) return scope;
   return isTraitsOnly(work.caller)
