@@ -15,6 +15,9 @@ import { fileClock, randomIds, systemClock } from './adapters/system.ts';
 import { fetchKeySet } from './adapters/token-jwt/jwks-source.ts';
 import { createTokenVerifier } from './adapters/token-jwt/verify.ts';
 import { shippedDefinitions } from './adapters/validator/definitions.ts';
+import { shippedConformance } from './adapters/validator/profile/own.ts';
+import { type FhirPackage, readPackages } from './adapters/validator/profile/packages.ts';
+import { profileValidator } from './adapters/validator/profile/profiles.ts';
 import { r4Validator } from './adapters/validator/validator.ts';
 import { fileMasterKey } from './adapters/vault/file-master-key.ts';
 import { capabilityStatement } from './app/capability.ts';
@@ -30,10 +33,9 @@ import { summariesOf } from './fhir/summary.ts';
 import { closeGracefully, createHttpServer, HTTP_LIMITS } from './http/server.ts';
 import type { ResourceStore } from './ports/store.ts';
 import type { Upkeep } from './ports/upkeep.ts';
+import { RELEASE } from './release.ts';
 
 const OLDEST_NODE = 24;
-const VERSION = '0.1.0';
-const RELEASED = '2026-11-22';
 const MAX_BUNDLE_ENTRIES = 1000;
 /** How often uploads that nobody took are dropped, and how old they are then (contract.md: within the hour). */
 const SWEEP_EVERY_MS = 10 * 60_000;
@@ -78,6 +80,9 @@ async function openStore(config: Config): Promise<OpenStore> {
 
 export type Composed = OpenStore & {
   readonly deps: Deps;
+  /** The packages of profiles that the host gave. */
+  readonly packages: Awaited<ReturnType<typeof loadPackages>>;
+  readonly ofPackages: (type: string) => readonly string[];
   /** Compiles the validators of every type before they are asked for. */
   readonly warm: () => Promise<void>;
 };
@@ -102,6 +107,12 @@ export async function compose(config: Config): Promise<Composed> {
   const validator = r4Validator(definitions);
   const opened = await openStore(config);
   const { store } = opened;
+  const packages = await loadPackages(config.packages);
+  const profiles = profileValidator({
+    definitions,
+    own: shippedConformance(),
+    packages: packages.flatMap(({ resources }) => resources),
+  });
   const deps: Deps = {
     store,
     verifier: createTokenVerifier({
@@ -112,6 +123,7 @@ export async function compose(config: Config): Promise<Composed> {
       monotonic: () => performance.now(),
     }),
     validator,
+    profiles,
     clock,
     ids: randomIds,
     cursors: createCursorSeal(deriveKey(masterKey, 'cursor')),
@@ -130,20 +142,27 @@ export async function compose(config: Config): Promise<Composed> {
     serverAddress: new URL(config.baseUrl).host,
     limits: { maxBinaryBytes: config.maxBinaryBytes, maxBundleEntries: MAX_BUNDLE_ENTRIES },
   };
-  return { ...opened, deps, warm: () => validator.warm([...DECLARATIONS.keys()]) };
+  return {
+    ...opened,
+    deps,
+    packages,
+    ofPackages: profiles.ofPackages,
+    warm: () => validator.warm([...DECLARATIONS.keys()]),
+  };
 }
 
 /** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
 export async function start(config: Config): Promise<Running> {
-  const { deps, store, warnings, warm } = await compose(config);
+  const { deps, store, packages, ofPackages, warnings, warm } = await compose(config);
   const { registry } = deps;
   const capabilities = JSON.stringify(
     capabilityStatement({
       declarations: DECLARATIONS,
       registry,
       baseUrl: config.baseUrl,
-      version: VERSION,
-      date: RELEASED,
+      ...RELEASE,
+      packages,
+      packageProfiles: ofPackages,
     }),
   );
   const etag = `W/"${createHash('sha256').update(capabilities).digest('base64url').slice(0, 22)}"`;
@@ -188,6 +207,16 @@ export async function start(config: Config): Promise<Running> {
       log.flush();
     },
   };
+}
+
+/** The host's packages; one that cannot be read stops the start. */
+async function loadPackages(folder: string | undefined): Promise<readonly FhirPackage[]> {
+  if (folder === undefined) return [];
+  try {
+    return await readPackages(folder);
+  } catch (error) {
+    throw new ConfigError(`CARNET_PACKAGES: ${error instanceof Error ? error.message : 'cannot be read'}`);
+  }
 }
 
 /** W7: runs the announcement clock until stopped, one round at a time. A round that fails is logged and taken up by the next one. */

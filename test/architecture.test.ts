@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   audit: ['fhir', 'access'],
   ports: ['fhir', 'query', 'access', 'audit'],
   app: ['fhir', 'query', 'access', 'audit', 'ports', 'mappings'],
-  adapters: ['fhir', 'query', 'access', 'audit', 'ports', 'jsonwebtoken', 'ajv', 'mongodb', 'node:*'],
+  adapters: ['fhir', 'query', 'access', 'audit', 'ports', 'jsonwebtoken', 'ajv', 'mongodb', 'tar-stream', 'node:*'],
   http: ['fhir', 'ports', 'app', 'express', 'node:*'],
   config: ['fhir', 'access', 'adapters', 'ajv', 'node:*'],
   main: ['*'],

@@ -4,6 +4,7 @@ import { declaredParameters, includesOf, revincludesOf, type SearchRegistry } fr
 import type { TypeDeclaration } from './declaration.ts';
 import { LABELLED_TYPES } from './interactions/label-operations.ts';
 import { EXPLAINED_TYPES } from './interactions/who-can-see.ts';
+import { profilesOfType } from './profiles.ts';
 
 export type CapabilityOptions = {
   readonly declarations: ReadonlyMap<string, TypeDeclaration>;
@@ -12,7 +13,14 @@ export type CapabilityOptions = {
   readonly version: string;
   /** Day of the release, `YYYY-MM-DD`. */
   readonly date: string;
+  /** Packages that the host has loaded. */
+  readonly packages: readonly LoadedPackage[];
+  /** The profiles that they bring for a type. */
+  readonly packageProfiles: (type: string) => readonly string[];
 };
+
+/** A FHIR package by its id, with the canonical of its guide where it states one. */
+export type LoadedPackage = { readonly id: string; readonly version: string; readonly guide: string | undefined };
 
 const interaction = (code: string) => ({ code });
 
@@ -52,9 +60,7 @@ function operationsOf(type: string) {
   }));
   return [
     ...((LABELLED_TYPES as readonly string[]).includes(type) ? labels : []),
-    ...(type === 'Patient'
-      ? [{ name: 'everything', definition: 'http://hl7.org/fhir/OperationDefinition/Patient-everything' }]
-      : []),
+    ...(type === 'Patient' ? [{ name: 'everything', definition: `${EX}/OperationDefinition/everything` }] : []),
     ...explanations,
     ...(type === 'DocumentReference'
       ? [
@@ -64,6 +70,7 @@ function operationsOf(type: string) {
           },
         ]
       : []),
+    { name: 'validate', definition: `${EX}/OperationDefinition/validate` },
   ];
 }
 
@@ -87,6 +94,10 @@ export function capabilityStatement(options: CapabilityOptions): object {
     implementation: { description: 'Carnet', url: baseUrl },
     fhirVersion: '4.0.1',
     format: ['application/fhir+json', 'application/fhir+xml', 'json', 'xml'],
+    ...nonEmpty(
+      'implementationGuide',
+      options.packages.flatMap(({ guide, version }) => (guide === undefined ? [] : [`${guide}|${version}`])),
+    ),
     patchFormat: ['application/json-patch+json', 'application/fhir+json', 'application/fhir+xml'],
     rest: [
       {
@@ -109,7 +120,9 @@ export function capabilityStatement(options: CapabilityOptions): object {
           const writes = declaration?.writes ?? {};
           return {
             type,
-            ...nonEmpty('supportedProfile', SUPPORTED[type] ?? []),
+            ...nonEmpty('supportedProfile', [
+              ...new Set([...profilesOfType(type), ...(SUPPORTED[type] ?? []), ...options.packageProfiles(type)]),
+            ]),
             ...(declaration === undefined ? {} : { interaction: interactionsOf(declaration) }),
             versioning: 'versioned',
             readHistory: true,

@@ -10,7 +10,7 @@ import type { Inflate } from '../ports/inflate.ts';
 import type { ResourceStore } from '../ports/store.ts';
 import type { Clock, IdSource } from '../ports/system.ts';
 import type { TokenVerifier } from '../ports/token-verifier.ts';
-import type { ResourceValidator } from '../ports/validator.ts';
+import type { ProfileValidator, ResourceValidator } from '../ports/validator.ts';
 import type { TypeDeclaration } from './declaration.ts';
 import type { DirectoryMemory } from './facts.ts';
 import type { ToldSessions } from './notices/tell.ts';
@@ -19,6 +19,7 @@ export type Deps = {
   readonly store: ResourceStore;
   readonly verifier: TokenVerifier;
   readonly validator: ResourceValidator;
+  readonly profiles: ProfileValidator;
   readonly clock: Clock;
   readonly ids: IdSource;
   readonly cursors: CursorSeal;

@@ -12,6 +12,7 @@ import { GENERATE_METADATA } from './interactions/generate-metadata.ts';
 import { LABELLED_TYPES, labelOperation } from './interactions/label-operations.ts';
 import { history, read, vread } from './interactions/read.ts';
 import { search } from './interactions/search.ts';
+import { validate } from './interactions/validate.ts';
 import { EXPLAINED_TYPES, whoCanSee } from './interactions/who-can-see.ts';
 import {
   conditionalPatch,
@@ -83,6 +84,7 @@ export const OPERATION_NAMES: readonly string[] = [
   '$everything',
   '$evaluate',
   GENERATE_METADATA,
+  '$validate',
 ];
 
 const EVALUATION: Named = {
@@ -98,6 +100,12 @@ const GENERATION: Named = {
   action: 'create',
   run: async () => malformed('metadata are generated on their own, not in a Bundle'),
 };
+/** `$validate`, of a type or of one item: it reads, and writes nothing. */
+const validation = (type: string, key: Key | undefined): Named => ({
+  name: 'operation',
+  action: 'read',
+  run: (work, asked) => validate(work, asked, type, key),
+});
 
 const notFound = fail({ code: 'not-found' });
 const notAllowed = (allow: string) =>
@@ -121,6 +129,9 @@ export function route(deps: Deps, request: FhirRequest): Result<Interaction> {
   }
   if (type === 'DocumentReference' && second === GENERATE_METADATA && third === undefined) {
     return method === 'POST' ? ok({ ...GENERATION, type }) : notAllowed('POST');
+  }
+  if (second === '$validate' && third === undefined) {
+    return method === 'POST' ? ok({ ...validation(type, undefined), type }) : notAllowed('POST');
   }
   if (!ID.test(second)) return notFound;
   const key: Key = { type, id: second };
@@ -156,6 +167,9 @@ export function route(deps: Deps, request: FhirRequest): Result<Interaction> {
 
 function operation(method: Method, key: Key, name: string): Result<Interaction> {
   const common = { name: 'operation', type: key.type, item: key } as const;
+  if (name === '$validate') {
+    return method === 'POST' ? ok({ ...common, ...validation(key.type, key) }) : notAllowed('POST');
+  }
   if (name === '$everything' && key.type === 'Patient') {
     if (method !== 'GET' && method !== 'POST') return notAllowed('GET, POST');
     return ok({ ...common, action: 'search', run: (work, asked) => everything(work, asked, key) });

@@ -106,6 +106,17 @@ export const outcomeError = (code: string, text: string): OutcomeResource => sin
 export const outcomeOk = (text: string): OutcomeResource =>
   outcomeOf([issue({ severity: 'information', code: 'informational', text })]);
 
+/** What a validation found, and that it found nothing wrong where there is no error. */
+export const outcomeFound = (
+  findings: readonly (Fault & { readonly severity: 'error' | 'warning' })[],
+): OutcomeResource =>
+  outcomeOf([
+    ...findings.map(({ severity, code, text, at }) => issue({ severity, code: code ?? 'invalid', text, at })),
+    ...(findings.some(({ severity }) => severity === 'error')
+      ? []
+      : [issue({ severity: 'information', code: 'informational', text: 'valid' })]),
+  ]);
+
 /** A warning for each thing that a lenient request had dropped. */
 export const outcomeWarnings = (faults: readonly Fault[]): OutcomeResource =>
   outcomeOf(

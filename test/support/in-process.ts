@@ -14,6 +14,8 @@ import { openSqliteStore, SQLITE_STORE_DEFAULTS } from '../../server/adapters/st
 import { readIssuers } from '../../server/adapters/token-jwt/issuer.ts';
 import { createTokenVerifier } from '../../server/adapters/token-jwt/verify.ts';
 import { shippedDefinitions } from '../../server/adapters/validator/definitions.ts';
+import { shippedConformance } from '../../server/adapters/validator/profile/own.ts';
+import { profileValidator } from '../../server/adapters/validator/profile/profiles.ts';
 import { r4Validator } from '../../server/adapters/validator/validator.ts';
 import type { Deps } from '../../server/app/deps.ts';
 import { createDispatch } from '../../server/app/dispatch.ts';
@@ -41,6 +43,7 @@ const searchDefinitions = JSON.parse(
 /** The search parameters of every declared type. */
 export const registry = registryFor({ definitions: searchDefinitions, types: [...DECLARATIONS.keys()], omit: [] });
 const validator = r4Validator(definitions);
+const profiles = profileValidator({ definitions, own: shippedConformance(), packages: [] });
 const summaries = summariesOf(definitions);
 const { entries, mint } = createMint(BASE);
 const issuers = readIssuers(entries as unknown as Json, BASE);
@@ -85,6 +88,7 @@ export const depsFor = ({ store, policy, now, nextId }: Omit<Serving, 'requestId
   store,
   verifier,
   validator,
+  profiles,
   clock: { now },
   ids: { next: nextId },
   cursors: readableCursors,
