@@ -1,5 +1,5 @@
 /** The operator's commands: `npm run carnet -- <command>`. Exit codes: 0 done, 1 faults found or refused, 2 not understood. docs/encryption.md. */
-import { copyFileSync, existsSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, renameSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { addMasterKey, dropOlderMasterKeys, masterKeyPath, readMasterKeys } from './adapters/master-key.ts';
@@ -90,6 +90,14 @@ const checked = (config: Config, { out, progress }: Output): Promise<void> =>
     out(`sound: ${versions} versions of ${resources} resources`);
   });
 
+/** A copy under a name of its own, closed to others, then given its place in one step. */
+function putBack(from: string, to: string): void {
+  const draft = `${to}.partial`;
+  copyFileSync(from, draft);
+  chmodSync(draft, 0o600);
+  renameSync(draft, to);
+}
+
 const COMMANDS: Readonly<Record<string, Command>> = {
   check: async (_args, io, config) => checked(config, io),
 
@@ -120,8 +128,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       throw new Refusal(`\`${keyFile}\` is there, and is not written over`);
     if (keys === undefined && !existsSync(keyFile))
       throw new Refusal(`\`${keyFile}\` is missing: --keys names a copy of it`);
-    if (keys !== undefined) copyFileSync(keys, keyFile);
-    copyFileSync(file, path);
+    if (keys !== undefined) putBack(keys, keyFile);
+    putBack(file, path);
     const erased = await withStore(config, ({ store }) => store.eraseShredded());
     if (erased > 0) io.out(`removed again: ${erased} resources of persons whose keys were destroyed since`);
     await checked(config, io);

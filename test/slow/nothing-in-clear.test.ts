@@ -153,7 +153,7 @@ describe.runIf(serverExists())('a stolen disk', () => {
       'a token': doctor.split('.')[2] ?? '',
       'the claims of a token': doctor.split('.')[1] ?? '',
     };
-  });
+  }, 180_000);
   afterAll(async () => {
     await s?.dispose();
     rmSync(temporary, { recursive: true, force: true });

@@ -70,7 +70,7 @@ describe.runIf(serverExists())('the operator', () => {
     gone = await s.person();
     ({ document: keptDocument } = await filled(kept));
     ({ document: goneDocument, binary: goneBinary } = await filled(gone));
-  });
+  }, 180_000);
   afterAll(async () => {
     await s?.dispose();
     rmSync(folder, { recursive: true, force: true });

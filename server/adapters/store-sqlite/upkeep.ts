@@ -1,6 +1,6 @@
 /** What an operator does with the file: copies, inspection, destruction, export. Each step is a unit like any other, so the server goes on meanwhile. */
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, openSync, renameSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, fsyncSync, openSync, renameSync } from 'node:fs';
 import type { IndexEntry } from '../../fhir/index-entry.ts';
 import { type JsonObject, type Key, type Ref, refOf } from '../../fhir/types.ts';
 import type { MasterKey } from '../../ports/master-key.ts';
@@ -222,6 +222,7 @@ function copy(path: string, write: (draft: string) => void): void {
   const draft = `${path}.partial`;
   if (existsSync(draft)) throw new Error(`\`${draft}\` was left by a copy that did not end; remove it first`);
   write(draft);
+  chmodSync(draft, 0o600);
   const file = openSync(draft, 'r+');
   fsyncSync(file);
   closeSync(file);
