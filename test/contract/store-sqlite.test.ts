@@ -1,13 +1,18 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { masterKeyPath } from '../../server/adapters/master-key.ts';
+import { openDatabase } from '../../server/adapters/store-sqlite/database.ts';
 import {
   openSqliteStore,
   SQLITE_STORE_DEFAULTS,
   type SqliteStoreOptions,
 } from '../../server/adapters/store-sqlite/store.ts';
+import { fileMasterKey } from '../../server/adapters/vault/file-master-key.ts';
+import { keyFilePath, openKeyFile } from '../../server/adapters/vault/key-file.ts';
+import { vaultOver } from '../../server/adapters/vault/vault.ts';
 import { EMPTY_ENTRY } from '../../server/fhir/index-entry.ts';
 import type { Put, ResourceStore } from '../../server/ports/store.ts';
 import { guarded } from '../../server/query/plan.ts';
@@ -79,11 +84,28 @@ describe('the sqlite file', () => {
     expect(() => open({ path: memory })).toThrow('plain file path');
   });
 
-  test('syncs each commit, and its folder is made for it', async () => {
+  test('keeps a write-ahead log, and its folder is made for it', async () => {
     await open().close();
     const db = new DatabaseSync(path);
     expect(db.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });
     db.close();
+  });
+
+  test('is synced in full at each commit, and closed to other accounts like the keys beside it', () => {
+    const db = openDatabase(path, () => {
+      const master = fileMasterKey(masterKeyPath(undefined, path));
+      const keys = openKeyFile(keyFilePath(path), { master: master.current });
+      const vault = vaultOver(keys, master);
+      keys.flush();
+      return { vault, keys: keys.id };
+    });
+    // SQLite's FULL.
+    expect(db.raw.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 });
+    db.statement("INSERT INTO meta (key, value) VALUES ('test', '1')").run();
+    const files = readdirSync(dirname(path));
+    expect(files).toContain('carnet.db-wal');
+    expect(files.filter((file) => (statSync(join(dirname(path), file)).mode & 0o077) !== 0)).toEqual([]);
+    db.raw.close();
   });
 
   test('of a newer version is refused', async () => {

@@ -9,6 +9,7 @@ export const AREAS = [
   'time',
   'interactions',
   'writes',
+  'notices',
   'store',
   'http',
   'explain',

@@ -23,7 +23,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CATALOGUE } from './catalogue/index.ts';
-import { areaOf, MUST_ALL_BE_CAUGHT, type PlantedBug, planted, selectorOf } from './planted-bug.ts';
+import { areaOf, editsOf, MUST_ALL_BE_CAUGHT, type PlantedBug, planted, selectorOf } from './planted-bug.ts';
 import { type Outcome, page, type Result } from './report.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -51,6 +51,17 @@ function copyOfTree(folder: string): void {
   symlinkSync(realpathSync(join(root, 'node_modules')), join(folder, 'node_modules'));
 }
 
+/** The programs at work, each the leader of a group: whatever ends this one ends them. */
+const running = new Set<number>();
+
+const endGroup = (leader: number): void => {
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch {
+    // The whole group has ended by itself.
+  }
+};
+
 type Ended = { readonly code: number | null; readonly output: string; readonly inTime: boolean };
 
 /** Runs a program of the copy in a process group of its own, so that the servers its tests started end with it. */
@@ -70,12 +81,10 @@ function run(folder: string, program: string, args: readonly string[], ms: numbe
     child.stdout.setEncoding('utf8').on('data', note);
     child.stderr.setEncoding('utf8').on('data', note);
     let inTime = true;
+    const leader = child.pid ?? 0;
+    if (leader !== 0) running.add(leader);
     const end = (): void => {
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-      } catch {
-        // The whole group has ended by itself.
-      }
+      if (leader !== 0) endGroup(leader);
     };
     const timer = setTimeout(() => {
       inTime = false;
@@ -85,6 +94,7 @@ function run(folder: string, program: string, args: readonly string[], ms: numbe
     child.on('close', (code) => {
       clearTimeout(timer);
       end();
+      running.delete(leader);
       resolve({ code, output, inTime });
     });
   });
@@ -130,7 +140,12 @@ async function tested(folder: string, selectors: readonly string[], ms: number):
     .flatMap((one) => one.assertionResults)
     .filter((one) => one.status === 'passed');
   if (passed.length === 0) return { kind: 'broke', why: `no test ran: ${files.join(', ')} ${names ?? ''}` };
-  return ended.code === 0 ? { kind: 'missed' } : { kind: 'broke', why: ended.output.trim().slice(-300) };
+  if (ended.code === 0) return { kind: 'missed' };
+  // Vitest fails a run in which something was thrown and awaited by nobody, although each test passed.
+  const thrown = /(?:Unhandled|Uncaught)[^\n]*/.exec(ended.output)?.[0];
+  return thrown === undefined
+    ? { kind: 'broke', why: ended.output.trim().slice(-300) }
+    : { kind: 'caught', by: files.join(', '), test: 'an error that nobody awaited' };
 }
 
 /** What the compiler says of a copy; `undefined`: nothing. */
@@ -141,7 +156,16 @@ async function typeFault(folder: string): Promise<string | undefined> {
   return ended.code === 0 ? undefined : ended.output.trim().split('\n')[0];
 }
 
-const sound = (file: string): string => readFileSync(join(root, file), 'utf8');
+/** The files that faults are planted in, as they are when the run begins: the tree may go on changing meanwhile. */
+const SOUND: ReadonlyMap<string, string> = new Map(
+  CATALOGUE.flatMap(editsOf).map(({ file }) => [file, readFileSync(join(root, file), 'utf8')]),
+);
+
+const sound = (file: string): string => {
+  const text = SOUND.get(file);
+  if (text === undefined) throw new Error(`no fault is planted in ${file}`);
+  return text;
+};
 
 /** Writes files of a copy, lets something be done with them, and puts back what was there. */
 async function withFiles<T>(folder: string, files: ReadonlyMap<string, string>, work: () => Promise<T>): Promise<T> {
@@ -270,26 +294,27 @@ async function main(): Promise<number> {
     return 0;
   }
   const place = mkdtempSync(join(tmpdir(), 'carnet-planted-'));
-  process.once('exit', () => rmSync(place, { recursive: true, force: true }));
+  process.once('exit', () => {
+    for (const leader of running) endGroup(leader);
+    rmSync(place, { recursive: true, force: true });
+  });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
-  const results: Result[] = [];
-  const waiting = [...bugs];
-  let before: Promise<string | undefined> = Promise.resolve(undefined);
-  let refused: Promise<ReadonlyMap<string, string>> = Promise.resolve(new Map());
-  const work = async (index: number): Promise<void> => {
-    const folder = join(place, String(index));
+  for (const bug of bugs) planted(bug, sound);
+  const folders = Array.from({ length: Number(values.workers) }, (_, index) => join(place, String(index)));
+  for (const folder of folders) {
     mkdirSync(folder);
     copyOfTree(folder);
-    if (index === 0) {
-      refused = uncompilable(folder, bugs);
-      await refused;
-      if (!values.trust) before = faultOfSoundTree(folder, bugs);
-    }
-    const unsound = await before;
-    if (unsound !== undefined) throw new Error(`the tree is not sound before anything is planted: ${unsound}`);
+  }
+  const [first = place] = folders;
+  const refused = await uncompilable(first, bugs);
+  const unsound = values.trust ? undefined : await faultOfSoundTree(first, bugs);
+  if (unsound !== undefined) throw new Error(`the tree is not sound before anything is planted: ${unsound}`);
+  const results: Result[] = [];
+  const waiting = [...bugs];
+  const work = async (folder: string): Promise<void> => {
     for (let bug = waiting.shift(); bug !== undefined; bug = waiting.shift()) {
       const began = performance.now();
-      const why = (await refused).get(bug.id);
+      const why = refused.get(bug.id);
       const outcome: Outcome =
         why === undefined ? await tried(folder, bug, values['all-tests']) : { kind: 'broke', why };
       const result = { bug, outcome, seconds: (performance.now() - began) / 1000 };
@@ -298,8 +323,7 @@ async function main(): Promise<number> {
       console.log(line(result));
     }
   };
-  for (const bug of bugs) planted(bug, sound);
-  await Promise.all(Array.from({ length: Number(values.workers) }, (_, index) => work(index)));
+  await Promise.all(folders.map(work));
   const order = new Map(CATALOGUE.map((bug, index) => [bug.id, index]));
   results.sort((a, b) => (order.get(a.bug.id) ?? 0) - (order.get(b.bug.id) ?? 0));
   const caught = results.filter(({ outcome }) => outcome.kind === 'caught');

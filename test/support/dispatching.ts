@@ -16,6 +16,8 @@ export type Asked = {
   readonly headers?: Readonly<Record<string, string>>;
   readonly json?: object;
   readonly bytes?: Uint8Array;
+  /** The network address that it comes from. */
+  readonly from?: string;
 };
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -38,7 +40,7 @@ export const requestOf = (bearer: string, asked: Asked): FhirRequest => {
     body: bodyOf(asked),
     requestId: 'request',
     bearer,
-    address: '192.0.2.1',
+    address: asked.from ?? '192.0.2.1',
   };
 };
 

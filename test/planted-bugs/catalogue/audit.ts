@@ -11,7 +11,6 @@ const WRITTEN = 'test/blackbox/writes-audit.test.ts';
 const STORIES = 'test/golden/http.test.ts';
 const REGISTER = `${STORIES}#06-`;
 const TWINS = 'test/blackbox/twin-world.test.ts';
-const DIFFERENTIAL = 'test/blackbox/differential.test.ts';
 const RECONCILIATION = 'test/slow/audit-reconciliation.test.ts';
 
 export const AUDIT: readonly PlantedBug[] = [
@@ -31,7 +30,7 @@ export const AUDIT: readonly PlantedBug[] = [
     id: 'audit/refusals-forgotten',
     fault: 'Refusals leave no record.',
     file: DISPATCH,
-    find: '        await recordRefusal(work.value, request, interaction, result.failure);\n        return result;',
+    find: '        await refuse(work.value, request, interaction, result.failure);\n        return result;',
     replace: '        return result;',
     caughtBy: [REGISTER, WRITTEN],
   },
@@ -39,7 +38,7 @@ export const AUDIT: readonly PlantedBug[] = [
     id: 'audit/undone-refusals-forgotten',
     fault: 'A refusal that came after something was written is undone together with its record.',
     file: DISPATCH,
-    find: 'if (work.ok) await recordRefusal(work.value, request, interaction, error.failure);',
+    find: 'if (work.ok) await refuse(work.value, request, interaction, error.failure);',
     replace: 'if (work.ok) work.value.traces.length = 0;',
     caughtBy: [WRITTEN, 'test/unit/app/record.test.ts'],
   },
@@ -99,8 +98,8 @@ export const AUDIT: readonly PlantedBug[] = [
     id: 'audit/secret-session-not-marked',
     fault: 'W8: events of a secret session are not marked as such.',
     file: EVENT,
-    find: "const secret = caller.claims.secret ? [{ system: SYSTEM.audit, code: 'secret' }] : [];",
-    replace: 'const secret: JsonObject[] = [];',
+    find: "const secret = isSecret ? [{ system: SYSTEM.audit, code: 'secret' }] : [];",
+    replace: "const secret = isSecret ? [{ system: SYSTEM.audit, code: 'secret' }].slice(1) : [];",
     caughtBy: [WRITTEN, `${STORIES}#10-`],
   },
   {
@@ -131,7 +130,7 @@ export const AUDIT: readonly PlantedBug[] = [
     id: 'audit/structure-forgotten',
     fault: 'The structure that a professional acted for is not written down.',
     file: EVENT,
-    find: '      ...organization(context),\n',
+    find: '    ...organization(context),\n',
     replace: '',
     also: [
       {
@@ -164,7 +163,7 @@ export const AUDIT: readonly PlantedBug[] = [
     file: READ,
     find: 'const shown = redacted(event, (item) => inSight.has(item));',
     replace: 'const shown = redacted(event, (item) => inSight.has(item) || item !== undefined);',
-    caughtBy: [`${STORIES}#06-`, TWINS, DIFFERENTIAL],
+    caughtBy: [`${STORIES}#06-`, TWINS],
   },
   {
     id: 'audit/grounds-of-what-was-found',
@@ -176,8 +175,8 @@ export const AUDIT: readonly PlantedBug[] = [
     caughtBy: [TWINS, REGISTER],
   },
   {
-    id: 'audit/decided-before-recorded-about-another',
-    fault: 'The index of an event is remembered for a token without the address it came from.',
+    id: 'audit/address-of-the-first-request',
+    fault: 'The register is searched by the address that a token first came from, not by that of each request.',
     file: RECORD,
     find: '    draft.person === undefined,\n    request.address,\n',
     replace: '    draft.person === undefined,\n',

@@ -39,7 +39,7 @@ export const EXPLAIN: readonly PlantedBug[] = [
     id: 'explain/team-default-not-told',
     fault: 'An access by team is told although the person refused access by team.',
     file: 'server/access/explain.ts',
-    find: "where: and(member, owner(not(denied('care-team-default', [], now)))) },",
+    find: "where: and(member, owner(not(denied('care-team-default', namesOf(caller), now)))) },",
     replace: 'where: member },',
     caughtBy: [REASONS],
   },

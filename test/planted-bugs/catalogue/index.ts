@@ -4,6 +4,7 @@ import { AUDIT } from './audit.ts';
 import { EXPLAIN } from './explain.ts';
 import { HTTP } from './http.ts';
 import { INTERACTIONS } from './interactions.ts';
+import { NOTICES_FAULTS } from './notices.ts';
 import { QUERY } from './query.ts';
 import { RULES } from './rules.ts';
 import { STORE } from './store.ts';
@@ -19,6 +20,7 @@ export const CATALOGUE: readonly PlantedBug[] = [
   ...TIME,
   ...INTERACTIONS,
   ...WRITES,
+  ...NOTICES_FAULTS,
   ...STORE,
   ...HTTP,
   ...EXPLAIN,

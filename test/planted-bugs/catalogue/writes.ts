@@ -43,8 +43,8 @@ export const WRITES: readonly PlantedBug[] = [
     id: 'writes/unqualified-identity-accepted',
     fault: 'W1: a feed with a provisional identity is attached.',
     file: IDENTITY,
-    find: "if (!isQualified(declared)) return unprocessable('the identity in the feed is not qualified', at, 'W1');",
-    replace: '',
+    find: '  if (!isQualified(declared)) {\n    return refused(',
+    replace: "  if (!isQualified(declared) && declared['name'] === undefined) {\n    return refused(",
     caughtBy: [`${DOCUMENTS}#W1: the identity`],
   },
   {
@@ -118,7 +118,7 @@ export const WRITES: readonly PlantedBug[] = [
     file: LABEL_RIGHTS,
     find: 'if (isAuthor(work, item.filing) || (await isAttending(work, person))) return ok(undefined);',
     replace: 'if (isAuthor(work, item.filing) || (await passesGateInTreat(work, person))) return ok(undefined);',
-    caughtBy: [`${DOCUMENTS}#W4, W5`, 'test/oracle/differential.test.ts'],
+    caughtBy: [`${DOCUMENTS}#W4, W5`, 'test/oracle/differential.test.ts#decisions at least'],
   },
   {
     id: 'writes/exemption-survives',
@@ -147,8 +147,8 @@ export const WRITES: readonly PlantedBug[] = [
   {
     id: 'writes/secret-session-files-openly',
     fault: 'W8: what is filed in a secret session is shown to the representatives.',
-    file: DOCUMENT,
-    find: 'if (caller.claims.secret) set.add(HIDDEN_FROM_REPRESENTATIVES);',
+    file: LABEL_RIGHTS,
+    find: 'if (work.caller.claims.secret) labels.add(HIDDEN_FROM_REPRESENTATIVES);',
     replace: '',
     caughtBy: [`${DOCUMENTS}#W8`],
   },

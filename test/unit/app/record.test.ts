@@ -117,4 +117,12 @@ describe('about whom it is', () => {
     await stage.ask(token, attempt);
     expect(aboutWhom()).toEqual([hidden.type === 'DocumentReference' ? `Patient/${hidden.person}` : '']);
   });
+
+  test('and the same token from two places is found under each', async () => {
+    for (const from of ['192.0.2.7', '192.0.2.8']) await stage.ask(token, { ...unchanged, from });
+    for (const address of ['192.0.2.7', '192.0.2.8']) {
+      const { response } = await stage.ask(token, { address: `AuditEvent?address=${address}&_summary=count` });
+      expect(JSON.parse(String(response.body))).toMatchObject({ total: 1 });
+    }
+  });
 });
