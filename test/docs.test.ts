@@ -23,8 +23,11 @@ const scripts = (JSON.parse(textOf('package.json')) as { readonly scripts: Reado
 /** Settings that the server reads, out of the one file that reads them. */
 const settings = [...new Set(textOf('server/config.ts').match(/CARNET_[A-Z_]+/g))];
 const demoSettings = ['CARNET_DEMO_ONCE'];
-/** Settings of the tests, out of the one file that looks for a database. */
-const testSettings = [...new Set(textOf('test/support/mongod.ts').match(/CARNET_TEST_[A-Z_]+/g))];
+/** Settings of the tests, out of the files that read them: where a database is, how many twins. */
+const testSettings = [
+  ...new Set(textOf('test/support/mongod.ts').match(/CARNET_TEST_[A-Z_]+/g)),
+  ...new Set(textOf('test/blackbox/twin-world.test.ts').match(/CARNET_TWIN_[A-Z_]+/g)),
+];
 
 const blocks = (markdown: string, language: string): readonly string[] =>
   [...markdown.matchAll(/^```(\w*)\n(.*?)^```$/gms)]
