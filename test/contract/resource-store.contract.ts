@@ -2,7 +2,14 @@ import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EMPTY_ENTRY, type IndexEntry } from '../../server/fhir/index-entry.ts';
 import type { Key, Ref } from '../../server/fhir/types.ts';
-import { type Match, type Put, type ResourceStore, type StoreUnit, UploadTooLarge } from '../../server/ports/store.ts';
+import {
+  CHUNK_BYTES,
+  type Match,
+  type Put,
+  type ResourceStore,
+  type StoreUnit,
+  UploadTooLarge,
+} from '../../server/ports/store.ts';
 import { type Guard, guarded, hop, type QueryPlan, type SortKey } from '../../server/query/plan.ts';
 import {
   ALL,
@@ -873,6 +880,10 @@ export function describeResourceStore(name: string, make: () => Promise<StoreUnd
           for (let i = 0; ; i++) {
             const part = await u.chunk(BINARY, guard, i);
             if (part === undefined) return Buffer.concat(parts);
+            // Whoever reads a range knows by this alone which chunks it is in.
+            if (parts.some((earlier) => earlier.length !== CHUNK_BYTES))
+              throw new Error('a short chunk is not the last');
+            expect(part.length).toBeLessThanOrEqual(CHUNK_BYTES);
             parts.push(part);
           }
         });
