@@ -4,6 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { dirname, resolve } from 'node:path';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import type { Habilitation, Policy } from './access/policy.ts';
 import { readMasterKey } from './adapters/master-key.ts';
@@ -32,6 +33,8 @@ export type Config = {
   readonly maxBinaryBytes: number;
   /** Addresses and networks of the proxies whose forwarded headers count; none by default. */
   readonly trustProxy: readonly string[];
+  /** Folder of FHIR packages (`.tgz`) that resources are validated against. */
+  readonly packages: string | undefined;
   readonly log: 'json' | 'off';
   /** Sentences to show at start: settings that are allowed and not for a real installation. */
   readonly warnings: readonly string[];
@@ -57,6 +60,7 @@ const MAX_BODY_BYTES = 'CARNET_MAX_BODY_BYTES';
 const MAX_BINARY_BYTES = 'CARNET_MAX_BINARY_BYTES';
 const TRUST_PROXY = 'CARNET_TRUST_PROXY';
 const LOG = 'CARNET_LOG';
+const PACKAGES = 'CARNET_PACKAGES';
 
 /** A file, or the URL of a replica set or a cluster. */
 const STORES = '^(sqlite:[^?\\0]+|mongodb(\\+srv)?://[^\\s/?#]+(/[^\\s#]*)?)$';
@@ -76,6 +80,7 @@ const VARIABLES = {
   [MAX_BINARY_BYTES]: { type: 'string', pattern: '^[1-9]\\d{3,11}$', default: String(256 * 1024 * 1024) },
   [TRUST_PROXY]: { type: 'string', pattern: '^[^\\s,]+(,[^\\s,]+)*$' },
   [LOG]: { type: 'string', enum: ['json', 'off'], default: 'json' },
+  [PACKAGES]: { type: 'string', minLength: 1 },
 } as const;
 
 type Variable = keyof typeof VARIABLES;
@@ -95,6 +100,7 @@ const EXPECTED: Readonly<Record<Variable, string>> = {
   [MAX_BINARY_BYTES]: 'a number of bytes from 1000 to 999999999999',
   [TRUST_PROXY]: 'a list of addresses or networks (`10.0.0.0/8`), separated by commas',
   [LOG]: '`json` or `off`',
+  [PACKAGES]: 'the path of a folder of fhir packages',
 };
 
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
@@ -294,14 +300,29 @@ function readIssuersFile(path: string | undefined, audience: string): readonly T
   return issuers.value;
 }
 
+function readPackagesFolder(path: string | undefined): string | undefined {
+  if (path !== undefined && statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new ConfigError(`${PACKAGES} names \`${path}\`, which is not a folder that can be read`);
+  return path;
+}
+
 function warningsOf(config: Omit<Config, 'warnings'>): readonly string[] {
   const { protocol, hostname } = new URL(config.baseUrl);
-  const isExposed = protocol === 'http:' && !isLoopbackHost(hostname.replace(/^\[(.*)\]$/, '$1'));
+  const isHere = isLoopbackHost(hostname.replace(/^\[(.*)\]$/, '$1'));
+  const isExposed = protocol === 'http:' && !isHere;
+  const { store, masterKeyFile } = config;
+  const isBeside =
+    store.kind === 'sqlite' && resolve(dirname(masterKeyFile ?? `${store.path}.key`)) === resolve(dirname(store.path));
   return [
     ...(config.clock.kind === 'file' ? [`${CLOCK_FILE} is set: this server does not tell the real time`] : []),
     ...(config.issuers.length === 0 ? [`${ISSUERS} is not set: every token is refused`] : []),
     ...(isExposed
       ? [`${BASE_URL} is plain http on another host than this machine: tokens and records travel in clear`]
+      : []),
+    ...(isBeside && !isHere
+      ? [
+          `the master key lies in the folder of the store, and whoever takes one has both: ${MASTER_KEY_FILE} names another place`,
+        ]
       : []),
   ];
 }
@@ -333,6 +354,7 @@ export function readConfig(env: Environment): Config {
     maxBodyBytes: Number(settings[MAX_BODY_BYTES]),
     maxBinaryBytes: Number(settings[MAX_BINARY_BYTES]),
     trustProxy: readTrustProxy(settings[TRUST_PROXY]),
+    packages: readPackagesFolder(settings[PACKAGES]),
     log: settings[LOG] === 'off' ? 'off' : 'json',
   };
   return freeze({ ...config, warnings: warningsOf(config) });

@@ -5,6 +5,7 @@ import type { Server } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { createCursorSeal } from './adapters/cursor-seal.ts';
 import { shippedDocumentClasses } from './adapters/document-classes.ts';
+import { inflate } from './adapters/inflate.ts';
 import { createJsonLog, type JsonLog, silentLog, toStderr } from './adapters/log.ts';
 import { deriveKey, masterKeyPath, openMasterKey } from './adapters/master-key.ts';
 import { unsafeSettings } from './adapters/self-check.ts';
@@ -14,6 +15,9 @@ import { fileClock, randomIds, systemClock } from './adapters/system.ts';
 import { fetchKeySet } from './adapters/token-jwt/jwks-source.ts';
 import { createTokenVerifier } from './adapters/token-jwt/verify.ts';
 import { shippedDefinitions } from './adapters/validator/definitions.ts';
+import { shippedConformance } from './adapters/validator/profile/own.ts';
+import { type FhirPackage, readPackages } from './adapters/validator/profile/packages.ts';
+import { profileValidator } from './adapters/validator/profile/profiles.ts';
 import { r4Validator } from './adapters/validator/validator.ts';
 import { fileMasterKey } from './adapters/vault/file-master-key.ts';
 import { capabilityStatement } from './app/capability.ts';
@@ -28,10 +32,10 @@ import { registryFor, type SearchDefinitions } from './fhir/search-parameter.ts'
 import { summariesOf } from './fhir/summary.ts';
 import { closeGracefully, createHttpServer, HTTP_LIMITS } from './http/server.ts';
 import type { ResourceStore } from './ports/store.ts';
+import type { Upkeep } from './ports/upkeep.ts';
+import { RELEASE } from './release.ts';
 
 const OLDEST_NODE = 24;
-const VERSION = '0.1.0';
-const RELEASED = '2026-11-22';
 const MAX_BUNDLE_ENTRIES = 1000;
 /** How often uploads that nobody took are dropped, and how old they are then (contract.md: within the hour). */
 const SWEEP_EVERY_MS = 10 * 60_000;
@@ -51,26 +55,40 @@ export type Running = {
   readonly stop: () => Promise<void>;
 };
 
+type OpenStore = {
+  readonly store: ResourceStore;
+  /** What an operator does with it, where this kind of store has it. */
+  readonly upkeep?: Upkeep;
+  /** Sentences to show at start. */
+  readonly warnings: readonly string[];
+};
+
 /** The store that the configuration names, and what its operator should know about it. */
-async function openStore(
-  config: Config,
-): Promise<{ readonly store: ResourceStore; readonly warnings: readonly string[] }> {
-  if (config.store.kind === 'sqlite')
-    return {
-      store: openSqliteStore({
-        ...SQLITE_STORE_DEFAULTS,
-        path: config.store.path,
-        clock: systemClock,
-        master: fileMasterKey(masterKeyPath(config.masterKeyFile, config.store.path)),
-      }),
-      warnings: [],
-    };
+async function openStore(config: Config): Promise<OpenStore> {
+  if (config.store.kind === 'sqlite') {
+    const store = openSqliteStore({
+      ...SQLITE_STORE_DEFAULTS,
+      path: config.store.path,
+      clock: systemClock,
+      master: fileMasterKey(masterKeyPath(config.masterKeyFile, config.store.path)),
+    });
+    return { store, upkeep: store, warnings: [] };
+  }
   const store = await openMongoStore({ ...MONGO_STORE_DEFAULTS, url: config.store.url, clock: systemClock });
   return { store, warnings: store.warnings };
 }
 
-/** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
-export async function start(config: Config): Promise<Running> {
+export type Composed = OpenStore & {
+  readonly deps: Deps;
+  /** The packages of profiles that the host gave. */
+  readonly packages: Awaited<ReturnType<typeof loadPackages>>;
+  readonly ofPackages: (type: string) => readonly string[];
+  /** Compiles the validators of every type before they are asked for. */
+  readonly warm: () => Promise<void>;
+};
+
+/** The application of a configuration, its store open. Throws one sentence when something must not be used. */
+export async function compose(config: Config): Promise<Composed> {
   // INVARIANT: a file of ours, made by `fhir-profiles/build-definitions.ts`.
   const searchDefinitions = JSON.parse(
     readFileSync(new URL('../fhir-profiles/definitions/search-parameters.json', import.meta.url), 'utf8'),
@@ -87,7 +105,14 @@ export async function start(config: Config): Promise<Running> {
   const masterKey = openMasterKey(config.masterKeyFile, config.store.kind === 'sqlite' ? config.store.path : '');
   const definitions = shippedDefinitions();
   const validator = r4Validator(definitions);
-  const { store, warnings } = await openStore(config);
+  const opened = await openStore(config);
+  const { store } = opened;
+  const packages = await loadPackages(config.packages);
+  const profiles = profileValidator({
+    definitions,
+    own: shippedConformance(),
+    packages: packages.flatMap(({ resources }) => resources),
+  });
   const deps: Deps = {
     store,
     verifier: createTokenVerifier({
@@ -98,9 +123,11 @@ export async function start(config: Config): Promise<Running> {
       monotonic: () => performance.now(),
     }),
     validator,
+    profiles,
     clock,
     ids: randomIds,
     cursors: createCursorSeal(deriveKey(masterKey, 'cursor')),
+    inflate,
     registry,
     declarations: DECLARATIONS,
     accessTypes: ACCESS_TYPES,
@@ -115,13 +142,27 @@ export async function start(config: Config): Promise<Running> {
     serverAddress: new URL(config.baseUrl).host,
     limits: { maxBinaryBytes: config.maxBinaryBytes, maxBundleEntries: MAX_BUNDLE_ENTRIES },
   };
+  return {
+    ...opened,
+    deps,
+    packages,
+    ofPackages: profiles.ofPackages,
+    warm: () => validator.warm([...DECLARATIONS.keys()]),
+  };
+}
+
+/** Starts a server for a configuration; resolves when it accepts requests. Throws one sentence when it must not start. */
+export async function start(config: Config): Promise<Running> {
+  const { deps, store, packages, ofPackages, warnings, warm } = await compose(config);
+  const { registry } = deps;
   const capabilities = JSON.stringify(
     capabilityStatement({
       declarations: DECLARATIONS,
       registry,
       baseUrl: config.baseUrl,
-      version: VERSION,
-      date: RELEASED,
+      ...RELEASE,
+      packages,
+      packageProfiles: ofPackages,
     }),
   );
   const etag = `W/"${createHash('sha256').update(capabilities).digest('base64url').slice(0, 22)}"`;
@@ -136,10 +177,13 @@ export async function start(config: Config): Promise<Running> {
     authorizationServer: config.issuers.length === 1 && issuer !== undefined ? { issuer: issuer.issuer } : {},
     dispatch: createDispatch(deps),
     metadata: () => ({ json: capabilities, etag }),
+    definitions: deps.definitions,
     log,
     ids: randomIds,
     clock: systemClock,
   });
+  // What was on its way in when the process before this one ended belongs to nobody.
+  await store.sweep(Date.now());
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(config.port, config.host, resolve);
@@ -150,7 +194,7 @@ export async function start(config: Config): Promise<Running> {
   }, SWEEP_EVERY_MS);
   sweeping.unref();
   const clockwork = announcementClock(deps, log);
-  void validator.warm([...DECLARATIONS.keys()]);
+  void warm();
   return {
     server,
     deps,
@@ -163,6 +207,16 @@ export async function start(config: Config): Promise<Running> {
       log.flush();
     },
   };
+}
+
+/** The host's packages; one that cannot be read stops the start. */
+async function loadPackages(folder: string | undefined): Promise<readonly FhirPackage[]> {
+  if (folder === undefined) return [];
+  try {
+    return await readPackages(folder);
+  } catch (error) {
+    throw new ConfigError(`CARNET_PACKAGES: ${error instanceof Error ? error.message : 'cannot be read'}`);
+  }
 }
 
 /** W7: runs the announcement clock until stopped, one round at a time. A round that fails is logged and taken up by the next one. */

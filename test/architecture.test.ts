@@ -8,16 +8,17 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** layer → what it may import. Anything not listed is forbidden. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  fhir: ['@medplum/core', '@medplum/fhirtypes'],
+  fhir: ['@medplum/core', '@medplum/fhirtypes', 'saxes'],
   query: ['fhir'],
   access: ['fhir', 'query'],
   audit: ['fhir', 'access'],
   ports: ['fhir', 'query', 'access', 'audit'],
   app: ['fhir', 'query', 'access', 'audit', 'ports', 'mappings'],
-  adapters: ['fhir', 'query', 'access', 'audit', 'ports', 'jsonwebtoken', 'ajv', 'node:*'],
+  adapters: ['fhir', 'query', 'access', 'audit', 'ports', 'jsonwebtoken', 'ajv', 'mongodb', 'tar-stream', 'node:*'],
   http: ['fhir', 'ports', 'app', 'express', 'node:*'],
   config: ['fhir', 'access', 'adapters', 'ajv', 'node:*'],
   main: ['*'],
+  cli: ['*'],
   mappings: ['fhir', '@medplum/core'],
 };
 const PURE = ['fhir', 'query', 'access', 'audit', 'app', 'mappings'];
@@ -70,6 +71,7 @@ test('the server looks for itself in named files only', () => {
   expect(having(/\bsystemGuard\(/).sort()).toEqual(
     [
       'server/access/decision.ts',
+      'server/app/closure.ts',
       'server/app/facts.ts',
       'server/app/interactions/bundle.ts',
       'server/app/interactions/read.ts',
@@ -85,8 +87,14 @@ test('the server looks for itself in named files only', () => {
       'server/app/types/identity.ts',
       'server/app/types/related-person.ts',
       'server/app/work.ts',
+      'server/cli/check.ts',
+      'server/cli/migrate.ts',
     ].sort(),
   );
+});
+
+test('XML is parsed behind one guard', () => {
+  expect(having(/from 'saxes'|xmldom|DOMParser|fast-xml/)).toEqual(['server/fhir/xml/guard.ts']);
 });
 
 test('the environment is read in one file', () => {

@@ -23,6 +23,8 @@ const scripts = (JSON.parse(textOf('package.json')) as { readonly scripts: Reado
 /** Settings that the server reads, out of the one file that reads them. */
 const settings = [...new Set(textOf('server/config.ts').match(/CARNET_[A-Z_]+/g))];
 const demoSettings = ['CARNET_DEMO_ONCE'];
+/** Settings of the tests, out of the one file that looks for a database. */
+const testSettings = [...new Set(textOf('test/support/mongod.ts').match(/CARNET_TEST_[A-Z_]+/g))];
 
 const blocks = (markdown: string, language: string): readonly string[] =>
   [...markdown.matchAll(/^```(\w*)\n(.*?)^```$/gms)]
@@ -46,7 +48,7 @@ describe.each(documents)('%s', (path) => {
 
   test('names settings that exist', () => {
     const named = text.match(/CARNET_[A-Z_]+/g) ?? [];
-    const known = new Set<string>([...settings, ...demoSettings]);
+    const known = new Set<string>([...settings, ...demoSettings, ...testSettings]);
     expect(named.filter((name) => !known.has(name))).toEqual([]);
   });
 

@@ -1,9 +1,10 @@
 /** https://hl7.org/fhir/R4/capabilitystatement.html, made from the declarations and the search registry: what it says is what is there. */
-import { EX } from '../fhir/canonical.ts';
+import { DOCUMENT_PROFILES, EX, LIST_PROFILES, MHD_ACTORS, SIMPLIFIED_PROFILES } from '../fhir/canonical.ts';
 import { declaredParameters, includesOf, revincludesOf, type SearchRegistry } from '../fhir/search-parameter.ts';
 import type { TypeDeclaration } from './declaration.ts';
 import { LABELLED_TYPES } from './interactions/label-operations.ts';
 import { EXPLAINED_TYPES } from './interactions/who-can-see.ts';
+import { profilesOfType } from './profiles.ts';
 
 export type CapabilityOptions = {
   readonly declarations: ReadonlyMap<string, TypeDeclaration>;
@@ -12,7 +13,14 @@ export type CapabilityOptions = {
   readonly version: string;
   /** Day of the release, `YYYY-MM-DD`. */
   readonly date: string;
+  /** Packages that the host has loaded. */
+  readonly packages: readonly LoadedPackage[];
+  /** The profiles that they bring for a type. */
+  readonly packageProfiles: (type: string) => readonly string[];
 };
+
+/** A FHIR package by its id, with the canonical of its guide where it states one. */
+export type LoadedPackage = { readonly id: string; readonly version: string; readonly guide: string | undefined };
 
 const interaction = (code: string) => ({ code });
 
@@ -35,6 +43,12 @@ const EXPLANATIONS: readonly (readonly [name: string, types: readonly string[]])
   ['notification-preferences', ['Patient']],
 ];
 
+/** Profiles that a write may claim and is then held to. */
+const SUPPORTED: Readonly<Record<string, readonly string[]>> = {
+  DocumentReference: [...DOCUMENT_PROFILES.keys(), ...SIMPLIFIED_PROFILES],
+  List: LIST_PROFILES,
+};
+
 function operationsOf(type: string) {
   const labels = ['mask', 'unmask', 'hide', 'release'].map((name) => ({
     name,
@@ -46,10 +60,17 @@ function operationsOf(type: string) {
   }));
   return [
     ...((LABELLED_TYPES as readonly string[]).includes(type) ? labels : []),
-    ...(type === 'Patient'
-      ? [{ name: 'everything', definition: 'http://hl7.org/fhir/OperationDefinition/Patient-everything' }]
-      : []),
+    ...(type === 'Patient' ? [{ name: 'everything', definition: `${EX}/OperationDefinition/everything` }] : []),
     ...explanations,
+    ...(type === 'DocumentReference'
+      ? [
+          {
+            name: 'generate-metadata',
+            definition: 'https://profiles.ihe.net/ITI/MHD/OperationDefinition/generate-metadata',
+          },
+        ]
+      : []),
+    { name: 'validate', definition: `${EX}/OperationDefinition/validate` },
   ];
 }
 
@@ -68,11 +89,16 @@ export function capabilityStatement(options: CapabilityOptions): object {
     date: options.date,
     publisher: 'Carnet',
     kind: 'instance',
+    instantiates: MHD_ACTORS,
     software: { name: 'Carnet', version: options.version },
     implementation: { description: 'Carnet', url: baseUrl },
     fhirVersion: '4.0.1',
-    format: ['application/fhir+json', 'json'],
-    patchFormat: ['application/json-patch+json', 'application/fhir+json'],
+    format: ['application/fhir+json', 'application/fhir+xml', 'json', 'xml'],
+    ...nonEmpty(
+      'implementationGuide',
+      options.packages.flatMap(({ guide, version }) => (guide === undefined ? [] : [`${guide}|${version}`])),
+    ),
+    patchFormat: ['application/json-patch+json', 'application/fhir+json', 'application/fhir+xml'],
     rest: [
       {
         mode: 'server',
@@ -94,6 +120,9 @@ export function capabilityStatement(options: CapabilityOptions): object {
           const writes = declaration?.writes ?? {};
           return {
             type,
+            ...nonEmpty('supportedProfile', [
+              ...new Set([...profilesOfType(type), ...(SUPPORTED[type] ?? []), ...options.packageProfiles(type)]),
+            ]),
             ...(declaration === undefined ? {} : { interaction: interactionsOf(declaration) }),
             versioning: 'versioned',
             readHistory: true,

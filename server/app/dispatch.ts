@@ -15,6 +15,7 @@ import type { Deps } from './deps.ts';
 import { resolveCaller } from './facts.ts';
 import { createBinary } from './interactions/binary.ts';
 import { type Batch, readBatch, runBatch, runTransaction, type Transaction } from './interactions/bundle.ts';
+import { generated, isGeneration, publicationOf } from './interactions/generate-metadata.ts';
 import { isPublication, publish, stageInline } from './interactions/simplified-publish.ts';
 import { recordDone, recordRefusal } from './record.ts';
 import type { FhirRequest, FhirResponse } from './request.ts';
@@ -93,6 +94,7 @@ async function perform(deps: Deps, request: FhirRequest, claims: Claims, now: In
   const interaction = route(deps, request);
   if (!interaction.ok) return interaction;
   const performing = { now, interaction: interaction.value };
+  if (isGeneration(request)) return performGeneration(deps, request, claims, performing);
   if (isPublication(request)) return performPublication(deps, request, claims, performing);
   const { rehearse } = interaction.value;
   return rehearse === undefined
@@ -211,6 +213,12 @@ async function performRehearsal(
   });
 }
 
+/** What the holder's side uploads can only become a deposit (W2): more than one has is refused while it arrives. */
+const largestContent = (deps: Deps, { kind }: Claims): number =>
+  kind === 'patient' || kind === 'representative'
+    ? Math.min(deps.limits.maxBinaryBytes, deps.policy.depositMaxBytes)
+    : deps.limits.maxBinaryBytes;
+
 /** Bytes are stored aside before the unit begins, and dropped unless it takes them. */
 async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, now: Instant): Promise<Result<Answer>> {
   if (request.body.kind !== 'bytes' || request.method !== 'POST' || request.path.join('/') !== 'Binary') {
@@ -220,12 +228,12 @@ async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, n
       : known;
   }
   const { source } = request.body;
+  const most = largestContent(deps, claims);
   let upload: { readonly id: string };
   try {
-    upload = await deps.store.stage(source, deps.limits.maxBinaryBytes);
+    upload = await deps.store.stage(source, most);
   } catch (error) {
-    if (error instanceof UploadTooLarge)
-      return fail({ code: 'too-large', text: `content has at most ${deps.limits.maxBinaryBytes} bytes` });
+    if (error instanceof UploadTooLarge) return fail({ code: 'too-large', text: `content has at most ${most} bytes` });
     throw error;
   }
   const contentType = await request.body.contentType;
@@ -264,6 +272,19 @@ async function performPublication(
   } finally {
     if (!taken) for (const { upload } of staged.value) await deps.store.discard(upload);
   }
+}
+
+/** ITI-106: a publication whose DocumentReference is read out of the document. */
+async function performGeneration(
+  deps: Deps,
+  request: FhirRequest,
+  claims: Claims,
+  performing: Performing,
+): Promise<Result<Answer>> {
+  const publication = publicationOf(request);
+  if (!publication.ok) return publication;
+  const result = await performPublication(deps, publication.value, claims, performing);
+  return result.ok ? ok(generated(result.value)) : result;
 }
 
 async function performTransaction(

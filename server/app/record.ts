@@ -1,18 +1,20 @@
 /** O1: what a request did, recorded in the unit that did it. One AuditEvent for each person, refusals too. */
 import { type RuleId, systemGuard } from '../access/decision.ts';
 import { type AuditDraft, auditEvent, auditMarks, withoutSecretMark } from '../audit/event.ts';
+import { INS_SYSTEMS } from '../fhir/canonical.ts';
 import { type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
-import { asArray, asObject } from '../fhir/json.ts';
+import { asArray, asObject, referenceOf } from '../fhir/json.ts';
 import type { Failure } from '../fhir/result.ts';
+import { systemAndCode } from '../fhir/search-value.ts';
 import type { Ref, Resource } from '../fhir/types.ts';
 import { specialise } from '../query/matches.ts';
-import { and } from '../query/predicate.ts';
+import { and, term } from '../query/predicate.ts';
 import type { Interaction } from './answer.ts';
 import { tellAccess, tellChanges } from './notices/tell.ts';
 import type { FhirRequest } from './request.ts';
 import { patientRef } from './types/filing.ts';
-import { keyOf, type Work, withServerMeta } from './work.ts';
+import { everyMatch, keyOf, type Work, withServerMeta } from './work.ts';
 
 /** Refusals that say something about a person's space, or about what the caller tried. A malformed request does not. */
 const RECORDED: ReadonlySet<Failure['code']> = new Set([
@@ -184,6 +186,7 @@ async function subjectsOf(work: Work, request: FhirRequest): Promise<readonly Re
   for (const resource of resources) {
     const ref = patientRef(resource?.['subject']) ?? patientRef(resource?.['patient']);
     if (ref !== undefined) named.add(ref);
+    for (const person of await byConditionalReference(work, referenceOf(resource?.['subject']))) named.add(person);
   }
   for (const [name, value] of request.query) {
     if (/^(patient|subject)$/.test(name) && /^Patient\/[A-Za-z0-9.-]{1,64}$/.test(value)) named.add(value as Ref);
@@ -194,6 +197,17 @@ async function subjectsOf(work: Work, request: FhirRequest): Promise<readonly Re
     if (found !== undefined && !found.deleted) registered.push(ref);
   }
   return registered;
+}
+
+/** The person of `Patient?identifier=<INS>`, as a feed may name its subject. */
+async function byConditionalReference(work: Work, reference: string | undefined): Promise<readonly Ref[]> {
+  if (reference?.startsWith('Patient?') !== true) return [];
+  const [system = '', value] = (new URLSearchParams(reference.slice('Patient?'.length)).get('identifier') ?? '').split(
+    '|',
+  );
+  if (value === undefined || !INS_SYSTEMS.includes(system)) return [];
+  const found = await everyMatch(work, 'Patient', [term('identifier', systemAndCode(system, value))]);
+  return found.map((person): Ref => `Patient/${person.id}`);
 }
 
 /** Writes one AuditEvent. */

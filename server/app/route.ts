@@ -8,9 +8,11 @@ import { readBinary } from './interactions/binary.ts';
 import { evaluate } from './interactions/evaluate.ts';
 import { everything } from './interactions/everything.ts';
 import { explainAccess } from './interactions/explain-access.ts';
+import { GENERATE_METADATA } from './interactions/generate-metadata.ts';
 import { LABELLED_TYPES, labelOperation } from './interactions/label-operations.ts';
 import { history, read, vread } from './interactions/read.ts';
 import { search } from './interactions/search.ts';
+import { validate } from './interactions/validate.ts';
 import { EXPLAINED_TYPES, whoCanSee } from './interactions/who-can-see.ts';
 import {
   conditionalPatch,
@@ -81,6 +83,8 @@ export const OPERATION_NAMES: readonly string[] = [
   '$notification-preferences',
   '$everything',
   '$evaluate',
+  GENERATE_METADATA,
+  '$validate',
 ];
 
 const EVALUATION: Named = {
@@ -89,6 +93,19 @@ const EVALUATION: Named = {
   rehearse: evaluate,
   run: async () => malformed('an evaluation is asked on its own, not in a Bundle'),
 };
+
+/** Its bytes are stored aside before the unit begins, which a Bundle has no place for. */
+const GENERATION: Named = {
+  name: 'operation',
+  action: 'create',
+  run: async () => malformed('metadata are generated on their own, not in a Bundle'),
+};
+/** `$validate`, of a type or of one item: it reads, and writes nothing. */
+const validation = (type: string, key: Key | undefined): Named => ({
+  name: 'operation',
+  action: 'read',
+  run: (work, asked) => validate(work, asked, type, key),
+});
 
 const notFound = fail({ code: 'not-found' });
 const notAllowed = (allow: string) =>
@@ -109,6 +126,12 @@ export function route(deps: Deps, request: FhirRequest): Result<Interaction> {
   }
   if (type === 'Consent' && second === '$evaluate' && third === undefined) {
     return method === 'POST' ? ok({ ...EVALUATION, type }) : notAllowed('POST');
+  }
+  if (type === 'DocumentReference' && second === GENERATE_METADATA && third === undefined) {
+    return method === 'POST' ? ok({ ...GENERATION, type }) : notAllowed('POST');
+  }
+  if (second === '$validate' && third === undefined) {
+    return method === 'POST' ? ok({ ...validation(type, undefined), type }) : notAllowed('POST');
   }
   if (!ID.test(second)) return notFound;
   const key: Key = { type, id: second };
@@ -144,6 +167,9 @@ export function route(deps: Deps, request: FhirRequest): Result<Interaction> {
 
 function operation(method: Method, key: Key, name: string): Result<Interaction> {
   const common = { name: 'operation', type: key.type, item: key } as const;
+  if (name === '$validate') {
+    return method === 'POST' ? ok({ ...common, ...validation(key.type, key) }) : notAllowed('POST');
+  }
   if (name === '$everything' && key.type === 'Patient') {
     if (method !== 'GET' && method !== 'POST') return notAllowed('GET, POST');
     return ok({ ...common, action: 'search', run: (work, asked) => everything(work, asked, key) });

@@ -143,6 +143,13 @@ async function entryOf(work: Writing, saving: Saving, resource: Resource): Promi
   };
 }
 
+/** The entry of a stored version: what a write of it would make now. */
+export const entryOfVersion = (work: Work, version: Version): Promise<IndexEntry> => {
+  const resource = parsed(version);
+  const { type, id, owner, filing } = version;
+  return entryOf(work, { key: { type, id }, before: undefined, resource, owner, filing }, resource);
+};
+
 /** An item as it was at an instant: its version then, and what its guard would have been told of it. */
 export type PastItem = { readonly version: Version; readonly entry: IndexEntry };
 

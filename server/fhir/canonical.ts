@@ -60,6 +60,8 @@ export const SYSTEM = {
   profession: nos('TRE_G15-ProfessionSante', 'TRE-G15-ProfessionSante'),
   /** Sector of a structure: `SA33` is a pharmacy. */
   sector: nos('TRE_R02-SecteurActivite', 'TRE-R02-SecteurActivite'),
+  /** Setting of a practice. */
+  practiceSetting: nos('TRE_A01-CadreExercice', 'TRE-A01-CadreExercice'),
   municipality: nos('TRE_R13-Commune', 'TRE-R13-Commune'),
 
   insNir: 'urn:oid:1.2.250.1.213.1.4.8',
@@ -157,3 +159,25 @@ export const SIMPLIFIED_PROFILES: readonly string[] = [
 
 /** What the server claims of a SubmissionSet that it makes itself. */
 export const SUBMISSION_SET_PROFILE = mhd('StructureDefinition/IHE.MHD.Minimal.SubmissionSet');
+
+/** `List.meta.profile` of SubmissionSets and Folders. */
+export const LIST_PROFILES: readonly string[] = [
+  SUBMISSION_SET_PROFILE,
+  mhd('StructureDefinition/IHE.MHD.UnContained.Comprehensive.SubmissionSet'),
+  mhd('StructureDefinition/IHE.MHD.Comprehensive.SubmissionSet'),
+  pdsm('pdsm-submissionset-comprehensive'),
+  mhd('StructureDefinition/IHE.MHD.Minimal.Folder'),
+  mhd('StructureDefinition/IHE.MHD.Comprehensive.Folder'),
+  pdsm('pdsm-folder-comprehensive'),
+];
+
+/** The actors of MHD and PDSm that this server is. */
+export const MHD_ACTORS: readonly string[] = [
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.UnContained'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.Comprehensive'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.Simplified'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentRecipient.Generate'),
+  mhd('CapabilityStatement/IHE.MHD.DocumentResponder'),
+  'https://interop.esante.gouv.fr/ig/fhir/pdsm/CapabilityStatement/PDSm-GestionnaireDePartageDeDocuments',
+];

@@ -4,7 +4,7 @@
  */
 import { evalFhirPathTyped, toTypedValue } from '@medplum/core';
 import type { Invariant } from './definitions.ts';
-import { asArray, asObject, asText } from './json.ts';
+import { asArray, asObject, asText, sameJson } from './json.ts';
 import type { Json, JsonObject } from './types.ts';
 
 /** What `%resource` and `%rootResource` name: the nearest resource, and the one that contains it (else the same). */
@@ -187,8 +187,23 @@ export const CLOSURES: Readonly<Record<string, Holds>> = {
   },
 };
 
-/** The type that an evaluation starts from is the structure's name; a path below it is enough for FHIRPath without definitions. */
-const throughFhirPath = (expression: string): Holds => {
+/** Two single elements compared whole (BALP). `@medplum/core` counts where each was found as a part of it, so that they never are equal. */
+const EQUAL_ELEMENTS = /^\$this\.(\w+) = %resource\.([\w.]+)$/;
+
+/**
+ * Whether a FHIRPath expression is true of a node, evaluated by `@medplum/core`; throws where that cannot evaluate it. The type that an evaluation
+ * starts from is the structure's name; a path below it is enough for FHIRPath without definitions.
+ */
+export const fhirPathHolds = (expression: string): ((node: Json, context: InvariantContext) => boolean) => {
+  const sameElement = EQUAL_ELEMENTS.exec(expression);
+  if (sameElement !== null) {
+    const [, own = '', path = ''] = sameElement;
+    return (node, { resource }) => {
+      const other = path.split('.').reduce<Json | undefined>((at, step) => asObject(at)?.[step], resource);
+      const value = asObject(node)?.[own];
+      return value !== undefined && other !== undefined && sameJson(value, other);
+    };
+  }
   return (node, { resource, root }) => {
     const found = evalFhirPathTyped(expression, [toTypedValue(node)], {
       '%context': toTypedValue(node),
@@ -201,7 +216,7 @@ const throughFhirPath = (expression: string): Holds => {
 };
 
 /** Evaluates the published FHIRPath of an invariant with `@medplum/core`. Throws where that cannot evaluate it. */
-export const published = (invariant: Invariant): Holds => throughFhirPath(invariant.expression);
+export const published = (invariant: Invariant): Holds => fhirPathHolds(invariant.expression);
 
 /** How an invariant is decided, `undefined` where `NOT_EVALUATED` says why it is not. */
 export const invariantOf = (key: string, invariant: Invariant): Holds | undefined =>

@@ -99,9 +99,23 @@ export const answerOf = (failure: Failure): OutcomeAnswer => {
 /** The status of a failure alone. */
 export const statusOf = (failure: Failure): number => TABLE[failure.code].status;
 
+/** An error that no failure of the table stands for. */
+export const outcomeError = (code: string, text: string): OutcomeResource => single(code, text);
+
 /** An informational outcome for a success that was asked to answer with one (`Prefer: return=OperationOutcome`). */
 export const outcomeOk = (text: string): OutcomeResource =>
   outcomeOf([issue({ severity: 'information', code: 'informational', text })]);
+
+/** What a validation found, and that it found nothing wrong where there is no error. */
+export const outcomeFound = (
+  findings: readonly (Fault & { readonly severity: 'error' | 'warning' })[],
+): OutcomeResource =>
+  outcomeOf([
+    ...findings.map(({ severity, code, text, at }) => issue({ severity, code: code ?? 'invalid', text, at })),
+    ...(findings.some(({ severity }) => severity === 'error')
+      ? []
+      : [issue({ severity: 'information', code: 'informational', text: 'valid' })]),
+  ]);
 
 /** A warning for each thing that a lenient request had dropped. */
 export const outcomeWarnings = (faults: readonly Fault[]): OutcomeResource =>

@@ -41,27 +41,39 @@ export const isReadable = (type: MediaType): boolean => {
   return (charset === undefined || charset === 'utf-8' || charset === 'utf8') && speaksR4(type);
 };
 
-/** What JSON is called in an answer. R4: a client that asks for a generic type SHOULD get that type back. */
+/** What JSON and XML are called in an answer. R4: a client that asks for a generic type SHOULD get that type back. */
 export type JsonForm = 'application/fhir+json' | 'application/json' | 'text/json';
+export type XmlForm = 'application/fhir+xml' | 'application/xml' | 'text/xml';
+export type Form = JsonForm | XmlForm;
 
-const FORMS: readonly JsonForm[] = ['application/fhir+json', 'application/json', 'text/json'];
+/** In the order of preference where a client has none. */
+const FORMS: readonly Form[] = [
+  'application/fhir+json',
+  'application/json',
+  'text/json',
+  'application/fhir+xml',
+  'application/xml',
+  'text/xml',
+];
+
+const XML_FORMS: ReadonlySet<string> = new Set<XmlForm>(['application/fhir+xml', 'application/xml', 'text/xml']);
+
+/** Whether a media type is one that FHIR XML goes by. */
+export const isXml = (essence: string): essence is XmlForm => XML_FORMS.has(essence);
 
 /** `_format` values; a `+` in a URL is a blank. */
-const FORMATS: Readonly<Record<string, JsonForm>> = {
-  json: 'application/fhir+json',
-  'application/fhir+json': 'application/fhir+json',
-  'application/fhir json': 'application/fhir+json',
-  'application/json': 'application/json',
-  'text/json': 'text/json',
-};
+const FORMATS: ReadonlyMap<string, Form> = new Map<string, Form>([
+  ['json', 'application/fhir+json'],
+  ['xml', 'application/fhir+xml'],
+  ...FORMS.map((form) => [form, form] as const),
+]);
 
-/** The JSON form that `_format` names, `undefined` when it names something else. */
-export function formatOf(format: string): JsonForm | undefined {
-  const named = format.replace('fhir json', 'fhir+json');
+/** The form that `_format` names, `undefined` when it names something else. */
+export function formatOf(format: string): Form | undefined {
+  const named = format.replace(/fhir (json|xml)/, 'fhir+$1');
   const type = parseMediaType(named);
   if (type !== undefined && !speaksR4(type)) return undefined;
-  const key = type?.essence ?? named.trim().toLowerCase();
-  return Object.hasOwn(FORMATS, key) ? FORMATS[key] : undefined;
+  return FORMATS.get(type?.essence ?? named.trim().toLowerCase());
 }
 
 type Range = { readonly essence: string; readonly quality: number };
@@ -80,7 +92,7 @@ const rangesOf = (accept: string): readonly Range[] =>
     .filter((range) => range !== undefined);
 
 /** The quality that the most specific matching range gives a form; 0 when none matches. */
-const qualityOf = (ranges: readonly Range[], form: JsonForm): number => {
+const qualityOf = (ranges: readonly Range[], form: Form): number => {
   const family = `${form.slice(0, form.indexOf('/'))}/*`;
   for (const essence of [form, family, '*/*']) {
     const range = ranges.find((one) => one.essence === essence);
@@ -89,13 +101,13 @@ const qualityOf = (ranges: readonly Range[], form: JsonForm): number => {
   return 0;
 };
 
-/** The JSON form that `Accept` prefers, FHIR's own first; `undefined` (406) when it takes none. */
-export function acceptedForm(accept: string | undefined): JsonForm | undefined {
+/** The form that `Accept` prefers, FHIR's own JSON first; `undefined` (406) when it takes none. */
+export function acceptedForm(accept: string | undefined): Form | undefined {
   // What nearly every client sends is not worth parsing.
   if (accept === undefined || accept === '*/*' || accept === 'application/fhir+json') return 'application/fhir+json';
   if (accept.trim() === '') return 'application/fhir+json';
   const ranges = rangesOf(accept);
-  let best: JsonForm | undefined;
+  let best: Form | undefined;
   let quality = 0;
   for (const form of FORMS) {
     const found = qualityOf(ranges, form);
@@ -105,13 +117,4 @@ export function acceptedForm(accept: string | undefined): JsonForm | undefined {
     }
   }
   return best;
-}
-
-const FHIR_XML: ReadonlySet<string> = new Set(['application/fhir+xml', 'application/xml+fhir']);
-
-/** Whether all that `Accept` takes is FHIR XML: the one wish that content of a Binary cannot meet. */
-export function wantsOnlyXml(accept: string | undefined): boolean {
-  if (accept === undefined) return false;
-  const ranges = rangesOf(accept).filter((range) => range.quality > 0);
-  return ranges.length > 0 && ranges.every((range) => FHIR_XML.has(range.essence));
 }

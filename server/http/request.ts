@@ -1,13 +1,15 @@
 /** From an HTTP request to a `FhirRequest`: everything that can be wrong with the form of a request is found here. */
 import type { IncomingMessage } from 'node:http';
 import type { FhirRequest, RequestBody } from '../app/request.ts';
-import { JSON_LIMITS, parseJson } from '../fhir/json-text.ts';
+import type { Definitions } from '../fhir/definitions.ts';
+import { JSON_LIMITS, parseJson, stringify } from '../fhir/json-text.ts';
 import { type Failure, fail, ok, type Result } from '../fhir/result.ts';
 import { decodeQuery, type QueryPairs } from './address.ts';
 import { type BodyLimits, BodyRefused, bodyChunks, bodyText, checkDeclaredLength, refuseBody } from './body.ts';
-import { acceptedForm, formatOf, isReadable, type JsonForm, parseMediaType, wantsOnlyXml } from './media-type.ts';
+import { acceptedForm, type Form, formatOf, isReadable, isXml, parseMediaType } from './media-type.ts';
 import { ENCODED_BODY } from './refusal.ts';
 import { unwrapBinary } from './wrapped-binary.ts';
+import { resourceOfXmlBody } from './xml-body.ts';
 
 export type RequestLimits = {
   /** Bytes of a body that is parsed. */
@@ -39,6 +41,8 @@ export const headersOf = (request: IncomingMessage): FhirRequest['headers'] => {
     'if-none-match': headers['if-none-match'],
     'if-modified-since': headers['if-modified-since'],
     'if-none-exist': textOf(headers['if-none-exist']),
+    range: headers.range,
+    'if-range': textOf(headers['if-range']),
     'x-security-context': textOf(headers['x-security-context']),
   };
 };
@@ -53,7 +57,7 @@ export const bearerOf = (authorization: string | undefined): string | undefined 
   authorization === undefined ? undefined : BEARER.exec(authorization)?.[1];
 
 /** `Binary/[id]` and its versions, read: the content itself may be asked for, in any type. */
-const readsContent = (method: string, path: readonly string[]): boolean =>
+export const readsContent = (method: string, path: readonly string[]): boolean =>
   path[0] === 'Binary' &&
   (method === 'GET' || method === 'HEAD') &&
   (path.length === 2 || (path.length === 4 && path[2] === '_history')) &&
@@ -68,21 +72,21 @@ type Negotiable = {
 };
 
 /** The form of the answer: `_format` beats `Accept` (R4 http.html#mime-type). Fails with 406 when there is none. */
-export function negotiated({ method, path, query, accept }: Negotiable): Result<JsonForm> {
+export function negotiated({ method, path, query, accept }: Negotiable): Result<Form> {
   const format = query.length === 0 ? undefined : query.find(([name]) => name === '_format')?.[1];
   const form = format === undefined ? acceptedForm(accept) : formatOf(format);
   if (form !== undefined) return ok(form);
-  if (readsContent(method, path) && (format === undefined ? !wantsOnlyXml(accept) : !/xml/i.test(format)))
-    return ok('application/fhir+json');
-  return fail({ code: 'not-acceptable', text: 'answers are `application/fhir+json` only' });
+  if (readsContent(method, path)) return ok('application/fhir+json');
+  return fail({ code: 'not-acceptable', text: 'answers are `application/fhir+json` or `application/fhir+xml`' });
 }
 
-/** The query with the JSON forms of `_format` spelled in one way, so that the application need not know the others. */
+/** The query with each form of `_format` spelled in one way, so that the application need not know the others. */
 export const withPlainFormat = (query: QueryPairs): QueryPairs =>
   query.length > 0 && query.some(([name]) => name === '_format')
-    ? query.map((pair) =>
-        pair[0] === '_format' && formatOf(pair[1]) !== undefined ? [pair[0], 'application/fhir+json'] : pair,
-      )
+    ? query.map((pair) => {
+        const form = pair[0] === '_format' ? formatOf(pair[1]) : undefined;
+        return form === undefined ? pair : ['_format', isXml(form) ? 'application/fhir+xml' : 'application/fhir+json'];
+      })
     : query;
 
 export type ReadBody = {
@@ -117,41 +121,49 @@ const FORM = 'application/x-www-form-urlencoded';
 
 export type BodyAddress = { readonly method: FhirRequest['method']; readonly path: readonly string[] };
 
+/** What a body is read by. */
+export type BodyRules = { readonly limits: RequestLimits; readonly definitions: Definitions };
+
+/** What an address takes, for a 415. */
+const wantedOf = (method: string, isSearch: boolean): string => {
+  if (isSearch) return FORM;
+  const fhir = 'application/fhir+json` or `application/fhir+xml';
+  return method === 'PATCH' ? `${JSON_PATCH}\`, or a FHIRPath Patch as \`${fhir}` : fhir;
+};
+
 /**
- * Reads the body that the address calls for: nothing, JSON, a form, or content that streams. Throws `BodyRefused` or `ClientGone`; the
+ * Reads the body that the address calls for: nothing, JSON or XML, a form, or content that streams. Throws `BodyRefused` or `ClientGone`; the
  * `source` of content throws them later.
  */
 export async function readBody(
   request: IncomingMessage,
   { method, path }: BodyAddress,
-  limits: RequestLimits,
+  rules: BodyRules,
 ): Promise<ReadBody> {
+  const { limits } = rules;
   if ((method !== 'POST' && method !== 'PUT' && method !== 'PATCH') || !hasBody(request)) return NONE;
   checkCodings(request);
   const header = request.headers['content-type'];
   const type = header === undefined ? undefined : parseMediaType(header);
   if (header === undefined || type === undefined) throw refuseBody(unsupported('the body has no media type'));
-  if (takesContent(method, path)) return { body: contentOf(request, header, limits), form: [] };
+  if (takesContent(method, path)) return { body: contentOf(request, header, rules), form: [] };
   if (!isReadable(type)) throw refuseBody(unsupported('the body must be UTF-8 and FHIR 4.0'));
   const bodyLimits: BodyLimits = { maxBytes: limits.maxBodyBytes, idleMs: limits.bodyIdleMs };
   const isSearch = path.at(-1) === '_search';
   const accepted = isSearch
     ? type.essence === FORM
-    : JSON_TYPES.has(type.essence) || (method === 'PATCH' && type.essence === JSON_PATCH);
-  if (!accepted) {
-    const wanted = isSearch
-      ? FORM
-      : method === 'PATCH'
-        ? `${JSON_PATCH}\` or \`application/fhir+json`
-        : 'application/fhir+json';
-    throw refuseBody(unsupported(`the body must be \`${wanted}\``));
-  }
+    : JSON_TYPES.has(type.essence) || isXml(type.essence) || (method === 'PATCH' && type.essence === JSON_PATCH);
+  if (!accepted) throw refuseBody(unsupported(`the body must be \`${wantedOf(method, isSearch)}\``));
   checkDeclaredLength(request, bodyLimits);
   const text = await bodyText(request, bodyLimits);
   if (isSearch) {
     const form = decodeQuery(text, 'form');
     if (!form.ok) throw refuseBody(form.failure);
     return { body: { kind: 'none' }, form: form.value };
+  }
+  if (isXml(type.essence)) {
+    const resource = await resourceOfXmlBody(text, rules.definitions);
+    return { body: { kind: 'json', value: resource, mediaType: 'application/fhir+json' }, form: [] };
   }
   const value = parseJson(text, JSON_LIMITS);
   if (!value.ok) throw refuseBody(value.failure);
@@ -165,19 +177,28 @@ const wrappedSize = (bytes: number): number => Math.ceil(bytes * 1.4) + 65_536;
 export const largestBody = (limits: RequestLimits): number =>
   Math.max(limits.maxBodyBytes, wrappedSize(limits.maxBinaryBytes));
 
+/** A Binary in XML, as the JSON that it would have been: its base64 is one attribute, so it is held whole, and is no larger than any other body. */
+async function* jsonOfXml(request: IncomingMessage, rules: BodyRules): AsyncGenerator<Buffer> {
+  const { maxBodyBytes, bodyIdleMs } = rules.limits;
+  const text = await bodyText(request, { maxBytes: maxBodyBytes, idleMs: bodyIdleMs });
+  yield Buffer.from(stringify(await resourceOfXmlBody(text, rules.definitions)));
+}
+
 /** Content of a Binary: a FHIR type is a Binary resource to be unwrapped, any other type is the content itself. */
-function contentOf(request: IncomingMessage, header: string, limits: RequestLimits): RequestBody {
+function contentOf(request: IncomingMessage, header: string, rules: BodyRules): RequestBody {
+  const { limits } = rules;
   const type = parseMediaType(header);
   const essence = type?.essence ?? '';
-  if (essence === 'application/fhir+xml') throw refuseBody(unsupported('FHIR XML is not supported'));
-  const wrapped = essence === 'application/fhir+json';
+  const inXml = essence === 'application/fhir+xml';
+  const wrapped = inXml || essence === 'application/fhir+json';
   if (wrapped && type !== undefined && !isReadable(type))
     throw refuseBody(unsupported('the body must be UTF-8 and FHIR 4.0'));
   const bodyLimits: BodyLimits = {
-    maxBytes: wrapped ? wrappedSize(limits.maxBinaryBytes) : limits.maxBinaryBytes,
+    maxBytes: inXml ? limits.maxBodyBytes : wrapped ? wrappedSize(limits.maxBinaryBytes) : limits.maxBinaryBytes,
     idleMs: limits.bodyIdleMs,
   };
   checkDeclaredLength(request, bodyLimits);
+  if (inXml) return { kind: 'bytes', ...unwrapBinary(jsonOfXml(request, rules)), wrapped };
   const pieces = bodyChunks(request, bodyLimits);
   return wrapped
     ? { kind: 'bytes', ...unwrapBinary(pieces), wrapped }

@@ -32,7 +32,7 @@ const EVERYWHERE: readonly string[] = [
   'Access-Control-Allow-Origin',
   '*',
   'Access-Control-Expose-Headers',
-  'ETag, Location, Content-Location, Last-Modified, X-Request-Id',
+  'Accept-Ranges, Content-Range, ETag, Location, Content-Location, Last-Modified, X-Request-Id',
 ];
 /** security.md I-18: nothing about a person stays in a cache, and no cache answers one caller with another's answer. */
 const PRIVATE: readonly string[] = [
@@ -49,6 +49,8 @@ const CONTENT: readonly string[] = [
   "default-src 'none'; sandbox",
   'Content-Disposition',
   'attachment',
+  'Cross-Origin-Resource-Policy',
+  'same-origin',
 ];
 
 /** What the edge alone decides; a reply cannot change it. */
@@ -60,6 +62,7 @@ const OWN: ReadonlySet<string> = new Set([
   'access-control-expose-headers',
   'content-security-policy',
   'content-disposition',
+  'cross-origin-resource-policy',
   'x-request-id',
   'connection',
   'transfer-encoding',

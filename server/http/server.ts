@@ -7,12 +7,13 @@ import type { Duplex } from 'node:stream';
 import express from 'express';
 import type { Dispatched } from '../app/dispatch.ts';
 import type { FhirRequest } from '../app/request.ts';
+import type { Definitions } from '../fhir/definitions.ts';
 import type { Clock, IdSource } from '../ports/system.ts';
 import { decodePath, decodeQuery, type KnownNames, localTarget, splitTarget, templateOf } from './address.ts';
 import { BodyRefused, ClientGone } from './body.ts';
 import { createClientAddress } from './client-address.ts';
 import { clientRequestIdOf, type ExchangeLog, faultOf } from './exchange-log.ts';
-import type { JsonForm } from './media-type.ts';
+import { acceptedForm, type Form, isXml } from './media-type.ts';
 import { pretty } from './pretty.ts';
 import { FHIR_JSON, internalError, rawRefusal, refused, TOO_MANY_HEADERS, URI_TOO_LONG } from './refusal.ts';
 import {
@@ -24,14 +25,18 @@ import {
   negotiated,
   type RequestLimits,
   readBody,
+  readsContent,
   withPlainFormat,
 } from './request.ts';
 import { AnswerCut, type Reply, send } from './respond.ts';
 import { type AuthorizationServer, smartConfiguration } from './smart-configuration.ts';
+import { xmlOfJsonText } from './xml-body.ts';
 
 export type HttpLimits = RequestLimits & {
   /** Exchanges at work at one time; one more is a 503. */
   readonly maxInFlight: number;
+  /** Contents of Binaries on their way out at one time, whoever asks and whether they are there or not; one more is a 503. */
+  readonly maxDownloads: number;
   /** Characters of a request target. */
   readonly maxTargetLength: number;
   readonly maxHeaderFields: number;
@@ -52,6 +57,7 @@ export const HTTP_LIMITS: HttpLimits = {
   maxBinaryBytes: 5_000_000,
   bodyIdleMs: 30_000,
   maxInFlight: 512,
+  maxDownloads: 64,
   maxTargetLength: 8_192,
   maxHeaderFields: 100,
   maxHeaderBytes: 32_768,
@@ -74,6 +80,8 @@ export type HttpOptions = {
   readonly dispatch: (request: FhirRequest) => Promise<Dispatched>;
   /** The CapabilityStatement, serialised once, and its entity tag, quotes included. */
   readonly metadata: () => { readonly json: string; readonly etag: string };
+  /** What XML is read and written by. */
+  readonly definitions: Definitions;
   readonly log: ExchangeLog;
   readonly ids: IdSource;
   readonly clock: Clock;
@@ -83,6 +91,11 @@ export type HttpOptions = {
 type Exchange = {
   readonly requestId: string;
   route: string;
+  /** The form of the answer, once it is negotiated. */
+  form: Form | undefined;
+  isPretty: boolean;
+  /** Whether it counts among the downloads. */
+  isDownload: boolean;
   about: Omit<Dispatched, 'response'> | undefined;
 };
 
@@ -106,7 +119,7 @@ const OPTIONS: Reply = {
     allow: ALLOW,
     'access-control-allow-methods': ALLOW,
     'access-control-allow-headers':
-      'Authorization, Content-Type, Accept, Prefer, If-Match, If-None-Match, If-Modified-Since, If-None-Exist, X-Request-Id',
+      'Authorization, Content-Type, Accept, Prefer, If-Match, If-None-Match, If-Modified-Since, If-None-Exist, If-Range, Range, X-Request-Id',
     'access-control-max-age': '86400',
   },
   body: undefined,
@@ -120,14 +133,14 @@ const isNoneMatch = (header: string | undefined, etag: string): boolean => {
 };
 
 /** The reply in the form that was negotiated; a generic type for a generic wish (R4 http.html#mime-type). */
-const formed = (reply: Reply, form: JsonForm, isPretty: boolean): Reply => {
+const formed = (reply: Reply, form: Form, isPretty: boolean, definitions: Definitions): Reply => {
   if (typeof reply.body !== 'string' || (form === 'application/fhir+json' && !isPretty)) return reply;
   if (reply.headers['content-type']?.startsWith('application/fhir+json') !== true) return reply;
   const { 'content-length': _length, ...headers } = reply.headers;
   return {
     ...reply,
     headers: { ...headers, 'content-type': `${form}; charset=utf-8` },
-    body: isPretty ? pretty(reply.body) : reply.body,
+    body: isXml(form) ? xmlOfJsonText(reply.body, definitions, isPretty) : isPretty ? pretty(reply.body) : reply.body,
   };
 };
 
@@ -140,8 +153,11 @@ const replyOf = (thrown: unknown): Reply | undefined => {
   return undefined;
 };
 
-/** Builds the replies of one server; the returned function never sends. */
-function createReplies(options: HttpOptions): (request: IncomingMessage, exchange: Exchange) => Promise<Reply> {
+/** Builds the replies of one server; the returned function never sends. `open` counts the downloads. */
+function createReplies(
+  options: HttpOptions,
+  open: { downloads: number },
+): (request: IncomingMessage, exchange: Exchange) => Promise<Reply> {
   const base = new URL(options.baseUrl).pathname.replace(/\/+$/, '');
   const names: KnownNames = { types: new Set(options.resourceTypes), operations: new Set(options.operations) };
   const addressOf = createClientAddress(options.trustProxy);
@@ -183,6 +199,10 @@ function createReplies(options: HttpOptions): (request: IncomingMessage, exchang
     const decodedQuery = decodeQuery(queryText, 'query');
     if (!decodedQuery.ok) return refused(decodedQuery.failure);
     const query = decodedQuery.value;
+    // Known as early as it can be, so that refusals have it too.
+    const form = negotiated({ method: request.method ?? '', path, query, accept: request.headers.accept });
+    if (form.ok) exchange.form = form.value;
+    exchange.isPretty = query.length > 0 && query.some(([name, value]) => name === '_pretty' && value === 'true');
     const method = methodOf(request.method);
     if (method === undefined) return ANY_METHOD;
 
@@ -191,17 +211,20 @@ function createReplies(options: HttpOptions): (request: IncomingMessage, exchang
     if (template === undefined) return NOT_FOUND;
     exchange.route = template;
 
-    const form = negotiated({ method, path, query, accept: request.headers.accept });
     if (!form.ok) return refused(form.failure);
-    const isPretty = query.length > 0 && query.some(([name, value]) => name === '_pretty' && value === 'true');
     if (isMetadata) {
       if (!isRead(method)) return READ_ONLY;
-      return formed(metadata(request, query.find(([name]) => name === 'mode')?.[1]), form.value, isPretty);
+      return metadata(request, query.find(([name]) => name === 'mode')?.[1]);
     }
 
     const bearer = bearerOf(request.headers.authorization);
+    if (bearer !== undefined && method === 'GET' && readsContent(method, path)) {
+      if (open.downloads >= limits.maxDownloads) return BUSY;
+      open.downloads += 1;
+      exchange.isDownload = true;
+    }
     // Without a token the answer is 401 whatever the body says: none of it is read.
-    const read = bearer === undefined ? undefined : await readBody(request, { method, path }, limits);
+    const read = bearer === undefined ? undefined : await readBody(request, { method, path }, options);
     const dispatched = await options.dispatch({
       method,
       path,
@@ -213,7 +236,7 @@ function createReplies(options: HttpOptions): (request: IncomingMessage, exchang
       address: addressOf(request),
     });
     exchange.about = dispatched;
-    return formed(dispatched.response, form.value, isPretty);
+    return dispatched.response;
   };
 }
 
@@ -222,7 +245,8 @@ function createExchanges(
   options: HttpOptions,
   isClosing: () => boolean,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const replyTo = createReplies(options);
+  const open = { downloads: 0 };
+  const replyTo = createReplies(options, open);
   const { log, clock, ids, limits } = options;
   let inFlight = 0;
 
@@ -244,13 +268,24 @@ function createExchanges(
     return known ?? internalError(exchange.requestId);
   };
 
+  /** In the form that the client asked for; a refusal from before it was negotiated goes by `Accept` alone. */
+  const inForm = (reply: Reply, request: IncomingMessage, exchange: Exchange): Reply => {
+    const form = exchange.form ?? acceptedForm(request.headers.accept) ?? 'application/fhir+json';
+    try {
+      return formed(reply, form, exchange.isPretty, options.definitions);
+    } catch (error) {
+      return formed(thrownReply(exchange, error), form, exchange.isPretty, options.definitions);
+    }
+  };
+
   /** Returns the status that was sent; 499, as proxies write it, when the client did not wait. */
   const finish = async (request: IncomingMessage, response: ServerResponse, exchange: Exchange): Promise<number> => {
-    const reply = inFlight > limits.maxInFlight ? BUSY : await guarded(request, exchange);
-    if (reply === undefined) {
+    const plain = inFlight > limits.maxInFlight ? BUSY : await guarded(request, exchange);
+    if (plain === undefined) {
       response.destroy();
       return 499;
     }
+    const reply = inForm(plain, request, exchange);
     const sending = {
       requestId: exchange.requestId,
       headOnly: request.method === 'HEAD',
@@ -265,7 +300,7 @@ function createExchanges(
         response.destroy();
         return 499;
       }
-      const instead = thrownReply(exchange, error);
+      const instead = inForm(thrownReply(exchange, error), request, exchange);
       await send(response, instead, sending);
       return instead.status;
     }
@@ -273,7 +308,14 @@ function createExchanges(
 
   return async (request, response) => {
     const started = performance.now();
-    const exchange: Exchange = { requestId: ids.next(), route: '-', about: undefined };
+    const exchange: Exchange = {
+      requestId: ids.next(),
+      route: '-',
+      form: undefined,
+      isPretty: false,
+      isDownload: false,
+      about: undefined,
+    };
     let status = 500;
     inFlight += 1;
     try {
@@ -283,6 +325,7 @@ function createExchanges(
       response.destroy();
     } finally {
       inFlight -= 1;
+      if (exchange.isDownload) open.downloads -= 1;
       const { about } = exchange;
       log.write({
         event: 'exchange',

@@ -39,6 +39,9 @@ export type NoticeFiling = {
   };
 };
 
+/** Bytes of each chunk of a content but the last: which chunk holds a byte is known without looking. */
+export const CHUNK_BYTES = 262_144;
+
 /** One state of a resource. `body` is the JSON text as served, `id` and `meta` included, so that a read copies and does not parse. */
 export type Version = {
   readonly type: string;
@@ -114,7 +117,7 @@ export interface StoreUnit {
 
   /** Attaches bytes uploaded with `ResourceStore.stage` to a Binary version; the staged upload is consumed. */
   attachBytes(key: Key, upload: string): Promise<void>;
-  /** Chunk number `index` (from 0) of a Binary, judged by the guard at this moment; `undefined`: end, or not visible any more. */
+  /** Chunk number `index` (from 0) of a Binary, `CHUNK_BYTES` long unless it is the last, judged by the guard at this moment; `undefined`: end, or not visible any more. */
   chunk(key: Key, guard: Guard, index: number): Promise<Uint8Array | undefined>;
   /** Size in bytes and SHA-1 (base64) of a Binary's content, `undefined` when it has none. */
   bytes(key: Key): Promise<{ readonly size: number; readonly sha1: string } | undefined>;

@@ -34,11 +34,14 @@ const INTERACTIONS: Readonly<Record<string, (type: string, id: string) => Ask>> 
   read: (type, id) => get(`${type}/${id}`),
   'read with If-None-Match': (type, id) => get(`${type}/${id}`, { 'if-none-match': 'W/"1"' }),
   'read of a part': (type, id) => get(`${type}/${id}?_summary=true`),
+  'read in XML': (type, id) => get(`${type}/${id}`, { accept: 'application/fhir+xml' }),
+  'read of a range': (type, id) => get(`${type}/${id}`, { accept: '*/*', range: 'bytes=0-3' }),
   vread: (type, id) => get(`${type}/${id}/_history/1`),
   history: (type, id) => get(`${type}/${id}/_history`),
   'search by id': (type, id) => get(`${type}?_id=${id}&_total=accurate`),
   'search by id, counted': (type, id) => get(`${type}?_id=${id}&_summary=count`),
   'search by POST': (type, id) => ({ method: 'POST', path: `${type}/_search?_id=${id}`, headers: form }),
+  'search in XML': (type, id) => get(`${type}?_id=${id}&_total=accurate&_format=xml`),
   update: (type, id) => ({ method: 'PUT', path: `${type}/${id}`, body: { resourceType: type, id } }),
   patch: (type, id) => patch(`${type}/${id}`, [{ op: 'replace', path: '/status', value: 'inactive' }]),
   delete: (type, id) => del(`${type}/${id}`),
@@ -50,6 +53,10 @@ const INTERACTIONS: Readonly<Record<string, (type: string, id: string) => Ask>> 
   '$notification-preferences': (type, id) => get(`${type}/${id}/$notification-preferences`),
   $everything: (type, id) => get(`${type}/${id}/$everything`),
   'in a batch': (type, id) => bundle('batch', 'GET', `${type}/${id}`),
+  'in a batch, in XML': (type, id) => ({
+    ...bundle('batch', 'GET', `${type}/${id}`),
+    headers: { accept: 'application/fhir+xml' },
+  }),
   'in a transaction': (type, id) => bundle('transaction', 'DELETE', `${type}/${id}`),
 };
 

@@ -132,7 +132,8 @@ describe.skipIf(!serverExists())('write interactions', () => {
     expect((await raw('{"resourceType":"RelatedPerson",')).status).toBe(400);
     expect((await raw('{"resourceType":"RelatedPerson","active":true,"active":false}')).status).toBe(400);
     expect((await raw(JSON.stringify(related()), 'text/csv')).status).toBe(415);
-    expect((await raw(JSON.stringify(related()), 'application/fhir+xml')).status).toBe(415);
+    expect((await raw(JSON.stringify(related()), 'application/fhir+xml')).status).toBe(400);
+    expect((await raw(JSON.stringify(related()), 'text/turtle')).status).toBe(415);
   });
 
   it('405 with Allow, for each type what it offers', async () => {

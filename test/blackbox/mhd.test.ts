@@ -1,6 +1,7 @@
 /** IHE MHD 4.2 as PDSm 3.1 profiles it, against a running server: ITI-65, ITI-105, what both refuse, and what a wrong identity leaves. */
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cdaText, generateBody } from '../support/cda-bodies.ts';
 import { binaryBody, documentBody, labelsOf, patientBody, type Resource } from '../support/fhir-bodies.ts';
 import {
   comprehensiveBody,
@@ -591,6 +592,88 @@ describe('ITI-105 Simplified Publish', () => {
         ['confidentiality R', f, simple(p, { securityLabel: [{ coding: [{ system: v3, code: 'R' }] }] }), 422, 'L4'],
         ['the insurer', s.insurer(), simple(p), 403, 'W1'],
         ['a scope that does not create', s.professional('dr1', { scope: 'user/DocumentReference.rs' }), simple(p), 403],
+      ],
+    );
+  });
+});
+
+describe('ITI-106 $generate-metadata', () => {
+  const generate = (cda: string, contentType?: string): Ask => ({
+    method: 'POST',
+    path: 'DocumentReference/$generate-metadata',
+    body: generateBody(cda, contentType),
+  });
+  const referenceIn = (answer: Answer): string =>
+    String(member(answer.json ?? { resourceType: '' }, 'parameter.0.valueReference.reference'));
+
+  it('files a CDA document under the rules of any feed, its metadata read out of it', async () => {
+    const p = await s.person();
+    await s.grant(p, 'dr1');
+    const f = s.feeder('s1');
+    const [first, second] = ['1.2.250.1.999.40.1', '1.2.250.1.999.40.2'];
+    const cda = cdaText({ traits: p.traits, id: first });
+    const answer = await s.ask(f, generate(cda));
+    expect(answer.status, answer.text).toBe(200);
+    const document = await s.body(s.professional('dr1'), referenceIn(answer));
+    expect(document).toMatchObject({ subject: { reference: p.ref }, description: 'Compte rendu de consultation' });
+    const [content] = document['content'] as readonly [{ readonly attachment: Readonly<Record<string, unknown>> }];
+    expect(content.attachment['hash']).toBe(createHash('sha1').update(cda).digest('base64'));
+    const bytes = await s.ask(s.professional('dr1'), {
+      path: String(content.attachment['url']),
+      headers: { accept: 'text/xml' },
+    });
+    expect(bytes.text).toBe(cda);
+    const replaced = await s.ask(f, generate(cdaText({ traits: p.traits, id: second, replaces: first })));
+    expect(replaced.status, replaced.text).toBe(200);
+    expect((await s.body(f, referenceIn(answer)))['status']).toBe('superseded');
+    await s.table(
+      [p],
+      [
+        ['the same again', f, generate(cda), 409],
+        [
+          'what was replaced, again',
+          f,
+          generate(cdaText({ traits: p.traits, id: '1.2.250.1.999.40.3', replaces: first })),
+          409,
+          'W3',
+        ],
+        [
+          'a parent that the sender does not see',
+          s.feeder('s2'),
+          generate(cdaText({ traits: p.traits, id: '1.2.250.1.999.40.4', replaces: second })),
+          422,
+        ],
+        [
+          'another identity',
+          f,
+          generate(cdaText({ traits: { ...p.traits, family: 'AUTRE' }, id: '1.2.250.1.999.40.5' })),
+          422,
+          'W1',
+        ],
+        [
+          'confidentiality R',
+          f,
+          generate(cdaText({ traits: p.traits, id: '1.2.250.1.999.40.6', confidentiality: 'R' })),
+          422,
+          'L4',
+        ],
+        ['what is no CDA', f, generate('<a/>'), 400],
+        ['a DTD', f, generate(cdaText({ traits: p.traits, id: '1.2.3', before: '<!DOCTYPE a>' })), 400],
+        ['another content type', f, generate(cda, 'text/html'), 422],
+        ['the insurer', s.insurer(), generate(cdaText({ traits: p.traits, id: '1.2.250.1.999.40.7' })), 403, 'W1'],
+        ['by GET', f, get('DocumentReference/$generate-metadata'), 405],
+        [
+          'in a Bundle',
+          f,
+          post({
+            resourceType: 'Bundle',
+            type: 'transaction',
+            entry: [
+              { resource: generateBody(cda), request: { method: 'POST', url: 'DocumentReference/$generate-metadata' } },
+            ],
+          }),
+          400,
+        ],
       ],
     );
   });

@@ -17,6 +17,7 @@ import {
   type Traits,
   transactionBody,
 } from '../support/fhir-bodies.ts';
+import { fileOf } from '../support/sample-files.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { createIssuer, type TestIssuer } from '../support/tokens.ts';
 import { type Answer, send } from '../support/world.ts';
@@ -340,6 +341,9 @@ export async function startStage(env: Readonly<Record<string, string>> = {}) {
           resource: {
             ...binaryBody(bytes ?? 'some content'),
             ...(contentType === undefined ? {} : { contentType }),
+            ...(contentType === undefined || bytes !== undefined
+              ? {}
+              : { data: fileOf(contentType).toString('base64') }),
             ...(bytes === '' ? { data: undefined } : {}),
           },
         },

@@ -1,9 +1,30 @@
-import { afterAll, beforeAll, describe } from 'vitest';
+import { EJSON } from 'bson';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import {
+  MONGO_STORE_DEFAULTS,
+  type MongoStoreOptions,
+  openMongoStore,
+} from '../../server/adapters/store-mongo/store.ts';
+import { EMPTY_ENTRY, type IndexEntry } from '../../server/fhir/index-entry.ts';
+import type { Put, ResourceStore } from '../../server/ports/store.ts';
+import { guarded } from '../../server/query/plan.ts';
+import { ALL, owner, type Predicate, term } from '../../server/query/predicate.ts';
+import { guardWith, systemGuard } from '../support/guards.ts';
 import { type MongoShelf, mongoShelf } from '../support/mongo-store.ts';
-import { mongodIsThere, type ReplicaSet, testReplicaSet } from '../support/mongod.ts';
+import {
+  findMongod,
+  mongodIsThere,
+  type ReplicaSet,
+  startAlone,
+  startReplicaSet,
+  testReplicaSet,
+} from '../support/mongod.ts';
 import { describeResourceStore, type StoreUnderTest } from './resource-store.contract.ts';
 
 const clock = { now: () => 1_700_000_000_000 };
+const raise = (): never => {
+  throw new Error('there are two stores');
+};
 
 describe.skipIf(!mongodIsThere())('on MongoDB', () => {
   let set: ReplicaSet;
@@ -34,4 +55,251 @@ describe.skipIf(!mongodIsThere())('on MongoDB', () => {
   };
 
   describeResourceStore('mongodb', make);
+});
+
+describe.skipIf(!mongodIsThere())('the mongodb database', () => {
+  let set: ReplicaSet;
+  let shelf: MongoShelf;
+  const opened: ResourceStore[] = [];
+  const name = 'own';
+
+  beforeAll(async () => {
+    set = await testReplicaSet();
+    shelf = await mongoShelf(set);
+  });
+  afterAll(async () => {
+    await shelf?.dispose();
+    await set?.stop();
+  });
+  afterEach(async () => {
+    for (const store of opened.splice(0)) await store.close();
+    await shelf.client.db(new URL(shelf.url(name)).pathname.slice(1)).dropDatabase();
+  });
+
+  const open = async (part: Partial<MongoStoreOptions> = {}): Promise<ResourceStore> => {
+    const store = await shelf.open(name, { clock, ...part });
+    opened.push(store);
+    return store;
+  };
+  const database = () => shelf.client.db(new URL(shelf.url(name)).pathname.slice(1));
+
+  const key = (id: string) => ({ type: 'Observation', id });
+  const put = (id: string, part: Partial<Put> & { readonly terms?: readonly string[] } = {}): Put => {
+    const { terms = [], ...rest } = part;
+    return {
+      key: key(id),
+      versionId: '1',
+      lastUpdated: 1,
+      deleted: false,
+      owner: undefined,
+      body: '{}',
+      entry: { ...EMPTY_ENTRY, terms },
+      filing: {},
+      ...rest,
+    };
+  };
+  const everything = systemGuard('Observation');
+  const plan = (where: Predicate) =>
+    guarded({ type: 'Observation', where, sort: [], limit: 100, total: true }, everything);
+
+  describe('at its start', () => {
+    test('of a newer schema is refused', async () => {
+      await (await open()).close();
+      await database()
+        .collection<{ readonly _id: string }>('meta')
+        .updateOne({ _id: 'store' }, { $set: { schema: 999 } });
+      await expect(open()).rejects.toThrow('the database has schema version 999, this server writes version 1');
+    });
+
+    test('of another program is refused and left alone', async () => {
+      await database().collection('theirs').insertOne({ x: 1 });
+      await expect(open()).rejects.toThrow('another program');
+      expect((await database().listCollections().toArray()).map((c) => c.name)).toEqual(['theirs']);
+    });
+
+    test('an index that is missing is made again, and one that differs stops it', async () => {
+      await open();
+      const current = database().collection('current');
+      await current.dropIndex('terms');
+      await open();
+      expect(await current.indexExists('terms')).toBe(true);
+      await current.dropIndex('terms');
+      await current.createIndex({ terms: -1 }, { name: 'terms' });
+      await expect(open()).rejects.toThrow('terms');
+    });
+
+    test('two servers that start together agree', async () => {
+      const [one, two] = await Promise.all([open(), open()]);
+      await one?.unit((u) => u.put(put('a', { terms: ['x=1'] })));
+      expect((await two?.unit((u) => u.search(plan(term('x', '1')))))?.total).toBe(1);
+    });
+  });
+
+  test('does not spell out terms, nor what a resource refers to', async () => {
+    const store = await open();
+    await store.unit((u) =>
+      u.put(put('a', { terms: ['diagnosis=very-private-word', 'seen-by=Practitioner/private-too'] })),
+    );
+    const found = await database().collection('current').find({}).toArray();
+    expect(found).toHaveLength(1);
+    expect(EJSON.stringify(found)).not.toMatch(/private/);
+  });
+
+  describe('two servers of one database', () => {
+    test('a decision from what a unit read still holds when it writes, whoever else writes', async () => {
+      const stores = [await open(), await open()];
+      const bump = (store: ResourceStore) =>
+        store.unit(async (u) => {
+          const next = Number((await u.read(key('n'), everything))?.versionId ?? 0) + 1;
+          await u.put(put('n', { versionId: String(next), owner: 'Patient/p' }));
+        });
+      await Promise.all(Array.from({ length: 40 }, (_, i) => bump(stores[i % 2] ?? raise())));
+      expect((await stores[0]?.unit((u) => u.read(key('n'), everything)))?.versionId).toBe('40');
+    });
+
+    test('a disclosure that was under way when a revocation was acknowledged sees the revocation', async () => {
+      const [reader, holder] = [await open(), await open()];
+      const entry = (granted: boolean): IndexEntry => ({ ...EMPTY_ENTRY, terms: granted ? ['_team=dr'] : [] });
+      await holder.unit(async (u) => {
+        await u.putSpace('Patient/p', entry(true));
+        await u.put(put('a', { owner: 'Patient/p' }));
+      });
+      const guard = guardWith('Observation', owner(term('_team', 'dr')));
+      const seen: boolean[] = [];
+      let revoked = false;
+      const read = await reader.unit(async (u) => {
+        // What the unit sees is fixed from here on.
+        await u.read({ type: 'Practitioner', id: 'dr' }, systemGuard('Practitioner'));
+        if (!revoked) await holder.unit((other) => other.putSpace('Patient/p', entry(false)));
+        revoked = true;
+        const found = await u.read(key('a'), guard);
+        await u.put(put(`record-${seen.length}`, { owner: 'Patient/p' }));
+        seen.push(found !== undefined);
+        return found;
+      });
+      expect(read).toBeUndefined();
+      // The attempt that could still have seen it never came to its end.
+      expect(seen).toEqual([false]);
+    });
+
+    test('a disclosure by a search that names nobody conflicts with a revocation just the same', async () => {
+      const [reader, holder] = [await open(), await open()];
+      const entry = (granted: boolean): IndexEntry => ({ ...EMPTY_ENTRY, terms: granted ? ['_team=dr'] : [] });
+      await holder.unit(async (u) => {
+        await u.putSpace('Patient/p', entry(true));
+        await u.put(put('a', { owner: 'Patient/p' }));
+      });
+      let revoked = false;
+      const page = await reader.unit(async (u) => {
+        await u.read({ type: 'Practitioner', id: 'dr' }, systemGuard('Practitioner'));
+        if (!revoked) await holder.unit((other) => other.putSpace('Patient/p', entry(false)));
+        revoked = true;
+        return u.search(plan(owner(term('_team', 'dr'))));
+      });
+      expect(page).toEqual({ matches: [], more: false, total: 0 });
+    });
+
+    test('what must be unique across persons is created once', async () => {
+      const stores = [await open(), await open()];
+      const create = (store: ResourceStore, i: number) =>
+        store.unit(async (u) => {
+          const there = await u.search(plan(term('identifier', 'urn:x|1')));
+          if (there.matches.length > 0) return false;
+          await u.put(put(`r${i}`, { owner: `Patient/p${i}`, terms: ['identifier=urn:x|1'] }));
+          return true;
+        });
+      const made = await Promise.all(Array.from({ length: 16 }, (_, i) => create(stores[i % 2] ?? raise(), i)));
+      expect(made.filter(Boolean)).toHaveLength(1);
+      expect((await stores[0]?.unit((u) => u.search(plan(ALL))))?.total).toBe(1);
+    });
+  });
+});
+
+const fails = process.env.CARNET_TEST_MONGODB === undefined && findMongod() !== undefined;
+
+/** A set of one's own, told to fail at exact steps (https://github.com/mongodb/mongo/wiki/The-%22failCommand%22-fail-point). */
+describe.skipIf(!fails)('when MongoDB fails', () => {
+  let set: ReplicaSet;
+  let shelf: MongoShelf;
+  let store: ResourceStore;
+
+  beforeAll(async () => {
+    set = await startReplicaSet({ members: 1, args: ['--setParameter', 'enableTestCommands=1'] });
+    shelf = await mongoShelf(set);
+    store = await shelf.open('failing', {
+      limits: { units: 2, waiting: 2, patienceMs: 1_500 },
+      operationMs: 700,
+    });
+  });
+  afterAll(async () => {
+    await store?.close();
+    await shelf?.dispose();
+    await set?.stop();
+  });
+
+  const failing = (mode: { readonly times: number }, data: object) =>
+    shelf.client.db('admin').command({ configureFailPoint: 'failCommand', mode, data: { ...data, appName: 'carnet' } });
+  const put = (id: string, versionId: string): Put => ({
+    key: { type: 'Observation', id },
+    versionId,
+    lastUpdated: 1,
+    deleted: false,
+    owner: 'Patient/p',
+    body: '{}',
+    entry: EMPTY_ENTRY,
+    filing: {},
+  });
+  const everything = systemGuard('Observation');
+  const bump = (id: string) =>
+    store.unit(async (u) => {
+      const next = String(Number((await u.read({ type: 'Observation', id }, everything))?.versionId ?? 0) + 1);
+      await u.put(put(id, next));
+      return next;
+    });
+
+  test('a unit that the database undid is done again as a whole', async () => {
+    await failing(
+      { times: 2 },
+      { failCommands: ['insert'], errorCode: 251, errorLabels: ['TransientTransactionError'] },
+    );
+    expect(await bump('a')).toBe('1');
+  });
+
+  test('a commit whose fate is not known is asked for again, and the unit is not done twice', async () => {
+    await bump('b');
+    await failing({ times: 3 }, { failCommands: ['commitTransaction'], closeConnection: true });
+    expect(await bump('b')).toBe('2');
+    expect(await bump('b')).toBe('3');
+  });
+
+  test('a commit whose fate stays unknown is no success', async () => {
+    await failing({ times: 1_000 }, { failCommands: ['commitTransaction'], closeConnection: true });
+    await expect(bump('c')).rejects.toMatchObject({ code: 'unavailable' });
+    await shelf.client.db('admin').command({ configureFailPoint: 'failCommand', mode: 'off' });
+    expect(['1', '2']).toContain(await bump('c'));
+  });
+
+  test('one that answers too late is unavailable in bounded time, and serves again afterwards', {
+    timeout: 30_000,
+  }, async () => {
+    const [member] = set.members;
+    await member?.kill('SIGSTOP');
+    const began = performance.now();
+    const asked = await Promise.allSettled(Array.from({ length: 8 }, (_, i) => bump(`d${i}`)));
+    const took = performance.now() - began;
+    await member?.kill('SIGCONT');
+    for (const one of asked) expect(one).toMatchObject({ status: 'rejected', reason: { code: 'unavailable' } });
+    expect(took).toBeLessThan(10_000);
+    // Nothing that was begun keeps anybody from their person.
+    await expect.poll(() => bump('d0').catch(() => 'no'), { timeout: 15_000 }).toMatch(/^\d$/);
+  });
+});
+
+test.skipIf(!fails)('a mongod that stands alone is refused', async () => {
+  const alone = await startAlone();
+  try {
+    await expect(openMongoStore({ ...MONGO_STORE_DEFAULTS, clock, url: alone.url })).rejects.toThrow('stands alone');
+  } finally {
+    await alone.stop();
+  }
 });

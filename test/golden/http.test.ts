@@ -61,7 +61,11 @@ function nameCreated(name: string, { headers, text }: Told, names: World['names'
   const bundle = text.startsWith('{"resourceType":"Bundle"')
     ? (JSON.parse(text) as { readonly entry?: Entries })
     : undefined;
-  const locations = [headers.get('location') ?? '', ...(bundle?.entry ?? []).map((e) => e.response?.location ?? '')];
+  const inXml = text.startsWith('<?xml')
+    ? [...text.matchAll(/<location value="([^"]*)"/g)].map(([, url]) => url ?? '')
+    : [];
+  const inJson = (bundle?.entry ?? []).map((e) => e.response?.location ?? '');
+  const locations = [headers.get('location') ?? '', ...inJson, ...inXml];
   const counts = new Map<string, number>();
   for (const ref of locations.map(locationIn)) {
     if (ref === undefined) continue;
@@ -174,7 +178,7 @@ function write(all: readonly Told[], events: readonly AuditEvent[], normaliser: 
   const remembered = createMemory();
   const pieces = all.map(({ request, sent, status, headers, text }, index) => {
     const isJson = /json/.test(headers.get('content-type') ?? '') && text !== '';
-    const body = isJson ? layout(remembered(JSON.parse(normaliser.text(text)), index + 1)) : text;
+    const body = isJson ? layout(remembered(JSON.parse(normaliser.text(text)), index + 1)) : normaliser.text(text);
     const audit = events
       .filter((event) => requestIdOf(event) === headers.get('x-request-id'))
       .map((event) => auditLine(event, normaliser.text))

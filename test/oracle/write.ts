@@ -50,7 +50,8 @@ export type Act =
       readonly contentType: string;
       readonly bytes: number;
     }
-  | { readonly act: 'delete' | 'unmask'; readonly type: LabelledType; readonly id: string }
+  | { readonly act: 'delete'; readonly type: LabelledType; readonly id: string }
+  | { readonly act: 'unmask'; readonly type: LabelledType; readonly id: string }
   | { readonly act: 'mask'; readonly type: LabelledType; readonly id: string; readonly atHoldersRequest: boolean }
   | {
       readonly act: 'hide' | 'release';
@@ -251,7 +252,11 @@ function onLabelled(
   const delegated =
     item.type === 'RelatedPerson' &&
     world.items.some(
-      (one) => one.type === 'Consent' && one.kind === 'delegation' && one.actors.some((a) => a.id === item.id),
+      (one) =>
+        one.type === 'Consent' &&
+        one.kind === 'delegation' &&
+        one.status === 'active' &&
+        one.actors.some((a) => a.id === item.id),
     );
   const counted = labelsNow(ask, item).includes('INVISIBLE_PATIENT');
   switch (act.act) {

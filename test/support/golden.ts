@@ -13,6 +13,8 @@ const HEADERS = [
   'allow',
   'www-authenticate',
   'content-disposition',
+  'content-range',
+  'accept-ranges',
 ];
 const USUAL = 'application/fhir+json; charset=utf-8';
 
@@ -37,6 +39,7 @@ export function createNormaliser(base: string): Normaliser {
         .replaceAll(base, '{{base}}')
         .replaceAll(host, '{{host}}')
         .replace(/_cursor=[\w%.~-]+/g, '_cursor={{cursor}}')
+        .replace(/urn:oid:2\.25\.\d+/g, 'urn:oid:2.25.{{uuid}}')
         .replace(/urn:ietf:params:oauth:jti:[0-9a-f-]+/g, 'urn:ietf:params:oauth:jti:{{jti}}')
         .replace(UUID, (id) => {
           const name = known.get(id);

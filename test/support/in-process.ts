@@ -9,10 +9,13 @@ import { Agent, request as httpRequest, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { shippedDocumentClasses } from '../../server/adapters/document-classes.ts';
+import { inflate } from '../../server/adapters/inflate.ts';
 import { openSqliteStore, SQLITE_STORE_DEFAULTS } from '../../server/adapters/store-sqlite/store.ts';
 import { readIssuers } from '../../server/adapters/token-jwt/issuer.ts';
 import { createTokenVerifier } from '../../server/adapters/token-jwt/verify.ts';
 import { shippedDefinitions } from '../../server/adapters/validator/definitions.ts';
+import { shippedConformance } from '../../server/adapters/validator/profile/own.ts';
+import { profileValidator } from '../../server/adapters/validator/profile/profiles.ts';
 import { r4Validator } from '../../server/adapters/validator/validator.ts';
 import type { Deps } from '../../server/app/deps.ts';
 import { createDispatch } from '../../server/app/dispatch.ts';
@@ -33,13 +36,14 @@ import { createMint, type Mint } from './world.ts';
 /** The base of every server of this process: links and bodies are then the same in all of them. */
 export const BASE = 'http://127.0.0.1:8103/fhir';
 
-const definitions = shippedDefinitions();
+export const definitions = shippedDefinitions();
 const searchDefinitions = JSON.parse(
   readFileSync(new URL('../../fhir-profiles/definitions/search-parameters.json', import.meta.url), 'utf8'),
 ) as SearchDefinitions;
 /** The search parameters of every declared type. */
 export const registry = registryFor({ definitions: searchDefinitions, types: [...DECLARATIONS.keys()], omit: [] });
 const validator = r4Validator(definitions);
+const profiles = profileValidator({ definitions, own: shippedConformance(), packages: [] });
 const summaries = summariesOf(definitions);
 const { entries, mint } = createMint(BASE);
 const issuers = readIssuers(entries as unknown as Json, BASE);
@@ -84,9 +88,11 @@ export const depsFor = ({ store, policy, now, nextId }: Omit<Serving, 'requestId
   store,
   verifier,
   validator,
+  profiles,
   clock: { now },
   ids: { next: nextId },
   cursors: readableCursors,
+  inflate,
   registry,
   declarations: DECLARATIONS,
   accessTypes: ACCESS_TYPES,
@@ -144,6 +150,7 @@ export async function listen(): Promise<InProcess> {
       return dispatch(request);
     },
     metadata: () => ({ json: '{}', etag: '""' }),
+    definitions,
     log: { write: (line) => void lines.push(JSON.stringify(line)) },
     ids: { next: () => serving?.requestId() ?? '' },
     clock: { now: () => serving?.now() ?? 0 },

@@ -122,10 +122,26 @@ export function withDatabase(url: string, database: string): string {
 
 type Started = { readonly child: ChildProcess; readonly port: number; readonly output: () => string };
 
+/** Starts a mongod that is no replica set. */
+export async function startAlone(): Promise<{ readonly url: string; readonly stop: () => Promise<void> }> {
+  const binary = findMongod();
+  if (binary === undefined) throw new Error(NO_MONGOD);
+  const folder = await mkdtemp(join(tmpdir(), 'carnet-mongod-'));
+  const { child, port } = startMember(binary, folder, await freePort(), []);
+  return {
+    url: `mongodb://127.0.0.1:${port}/carnet`,
+    stop: async () => {
+      child.kill('SIGKILL');
+      await ended(child);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
 function startMember(binary: string, folder: string, port: number, args: readonly string[]): Started {
   const child = spawn(
     binary,
-    ['--dbpath', folder, '--port', String(port), '--bind_ip', '127.0.0.1', '--nounixsocket', '--replSet', 'carnet']
+    ['--dbpath', folder, '--port', String(port), '--bind_ip', '127.0.0.1', '--nounixsocket']
       .concat(['--wiredTigerCacheSizeGB', '0.25', '--oplogSize', '256', '--quiet', '--noscripting'])
       .concat(args),
     { stdio: ['ignore', 'pipe', 'pipe'] },
@@ -163,7 +179,9 @@ export async function startReplicaSet(options: ReplicaSetOptions): Promise<Repli
   try {
     for (let i = 0; i < options.members; i += 1) {
       await mkdir(join(folder, String(i)));
-      started.push(startMember(binary, join(folder, String(i)), await freePort(), options.args));
+      started.push(
+        startMember(binary, join(folder, String(i)), await freePort(), ['--replSet', 'carnet', ...options.args]),
+      );
     }
     const hosts = started.map(({ port }) => `127.0.0.1:${port}`);
     await initiate(started, hosts);

@@ -19,7 +19,9 @@ if (process.env.CARNET_TEST_MONGODB === undefined && findMongod() === undefined)
 const set = await testReplicaSet();
 const asked = process.argv.slice(2);
 try {
-  const child = spawn(process.execPath, [vitest, 'run', ...(asked.length === 0 ? FILES : asked)], {
+  // Each question is a journey to another process: what a test may take is longer.
+  const patience = ['--testTimeout=600000', '--hookTimeout=300000'];
+  const child = spawn(process.execPath, [vitest, 'run', ...patience, ...(asked.length === 0 ? FILES : asked)], {
     stdio: 'inherit',
     env: {
       CARNET_TEST_AGREEMENT: '200',

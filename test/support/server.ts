@@ -35,6 +35,8 @@ export type TestServer = {
   /** Everything written to stderr since the first start. */
   readonly stderr: () => string;
   readonly stdout: () => string;
+  /** The process's id while it runs. */
+  readonly pid: () => number | undefined;
   /** Sets the server's clock; only when started with one. */
   readonly setClock: (instant: number) => Promise<void>;
   /** SIGTERM, then the exit code (null when a signal ended it). */
@@ -130,6 +132,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     store: store.env,
     stderr: () => errors,
     stdout: () => output,
+    pid: () => child?.pid,
     setClock,
     stop: () => end('SIGTERM'),
     kill: async () => {

@@ -3,9 +3,11 @@
  * not see, and links between what they may and may not see. A request is drawn from a list of numbers, so that it shrinks with them.
  */
 import type { SearchParameter } from '../../server/fhir/search-parameter.ts';
+import type { JsonObject } from '../../server/fhir/types.ts';
+import { xmlOf } from '../../server/fhir/xml/write.ts';
 import type { Instant, Item, World, WorldCaller } from '../oracle/world.ts';
 import { binaryBody, consentBody, documentBody, insSystem, provenanceBody } from './fhir-bodies.ts';
-import { registry, type WireRequest } from './in-process.ts';
+import { definitions, registry, type WireRequest } from './in-process.ts';
 import { type Recording, refOfItem } from './twins.ts';
 import { traitsOf } from './world.ts';
 
@@ -752,9 +754,33 @@ const KINDS = [
   register,
 ] as const;
 
+const XML = 'application/fhir+xml';
+
+/** The same request in XML, its body too where it is a resource that R4 defines; and a part of content, where content is asked for. */
+function varied(c: Choices, ask: Ask): Ask {
+  if (ask.path.startsWith('Binary/') && ask.method === 'GET' && c.once(3))
+    return {
+      ...ask,
+      headers: { ...ask.headers, accept: '*/*', range: c.of(['bytes=0-3', 'bytes=-2', 'bytes=999999-']) },
+    };
+  if (!c.once(5)) return ask;
+  const headers = { ...ask.headers, accept: XML };
+  const body = ask.headers['content-type'] === 'application/fhir+json' ? inXml(ask.body) : undefined;
+  return body === undefined ? { ...ask, headers } : { ...ask, headers: { ...headers, 'content-type': XML }, body };
+}
+
+/** `undefined` for what has no XML: it goes as it is. */
+function inXml(body: string | undefined): string | undefined {
+  try {
+    return body === undefined ? undefined : xmlOf(JSON.parse(body) as JsonObject, definitions);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The request that a list of numbers stands for. */
 export function askFor(t: Terrain, numbers: readonly number[]): Ask {
   const c = choicesOf(numbers);
   const ask = c.of(KINDS)(t, c);
-  return { ...ask, path: ask.path.replace(/\?$/, '') };
+  return varied(c, { ...ask, path: ask.path.replace(/\?$/, '') });
 }

@@ -214,7 +214,7 @@ async function askBoth(
     count.id = 0;
     const b = await site.b.send({ ...ask, headers });
     answers.push(a.status);
-    disclosed += (a.body.match(/"fullUrl"/g) ?? []).length;
+    disclosed += (a.body.match(/"fullUrl"|<fullUrl /g) ?? []).length;
     const [shownA, shownB] = [printed(a, names.a), printed(b, names.b)];
     if (shownA === shownB && a.status < 500) return { a };
     return { a, difference: report(terrain, pair, ask, { a: shownA, b: shownB }) };
@@ -237,7 +237,8 @@ async function askBoth(
       if (changesRights(ask, a)) return done();
       const next = nextOf(a);
       if (next === undefined) break;
-      current = { method: 'GET', headers: {}, path: next, follow: 0 };
+      const { accept } = current.headers;
+      current = { method: 'GET', headers: accept === undefined ? {} : { accept }, path: next, follow: 0 };
     }
   }
   return done();
@@ -246,8 +247,10 @@ async function askBoth(
 const padded = (number: number): string => String(number).padStart(4, '0');
 
 const nextOf = (answer: WireAnswer): string | undefined => {
-  const url = /"relation":"next","url":("[^"]*")/.exec(answer.body)?.[1];
-  return url === undefined ? undefined : (JSON.parse(url) as string).split('/fhir/')[1];
+  const url =
+    /"relation":"next","url":"([^"]*)"/.exec(answer.body)?.[1] ??
+    /<relation value="next"\/><url value="([^"]*)"/.exec(answer.body)?.[1]?.replaceAll('&amp;', '&');
+  return url?.split('/fhir/')[1];
 };
 
 /** What was recorded of all this, as far as the caller sees it: now and then, for a professional's is slow. The operator sees all of it, by D8, and is not asked. */
@@ -281,7 +284,7 @@ function changesRights(ask: Ask, answer: WireAnswer): boolean {
   if (ask.method === 'GET' || ask.method === 'HEAD' || answer.status >= 300) return false;
   return (
     /^(Consent|CareTeam|RelatedPerson|Patient)\b(?!.*_search)/.test(ask.path) ||
-    /"url":"(Consent|CareTeam|RelatedPerson|Patient)\b/.test(ask.body ?? '')
+    /(?:"url":"|<url value=")(Consent|CareTeam|RelatedPerson|Patient)\b/.test(ask.body ?? '')
   );
 }
 

@@ -114,6 +114,15 @@ test('every setting is read', () => {
 test('plain http under a public name is allowed with a warning', () =>
   expect(readConfig({ CARNET_BASE_URL: 'http://carnet.example/fhir' }).warnings.join()).toContain('in clear'));
 
+test('a master key in the folder of the store is allowed with a warning, where others than this machine are served', () => {
+  const warned = (env: Record<string, string>): boolean =>
+    readConfig(env).warnings.join().includes('lies in the folder of the store');
+  const served = { CARNET_BASE_URL: 'https://carnet.example/fhir', CARNET_STORE: `sqlite:${folder}/x/carnet.db` };
+  expect(warned(served)).toBe(true);
+  expect(warned({ ...served, CARNET_MASTER_KEY_FILE: file(key) })).toBe(false);
+  expect(warned({ CARNET_STORE: served.CARNET_STORE })).toBe(false);
+});
+
 const entry = (more: object, less: readonly string[] = []): string =>
   file([Object.fromEntries(Object.entries({ ...issuer.entry, ...more }).filter(([name]) => !less.includes(name)))]);
 const withPolicy = (policy: unknown): Record<string, string> => ({ CARNET_POLICY: file(policy) });

@@ -5,7 +5,7 @@ import { type Upload, UploadTooLarge } from '../../ports/store.ts';
 import { chunkRead, chunkStored } from './documents.ts';
 import { asUnavailable } from './faults.ts';
 import type { Collections, CurrentDocument } from './schema.ts';
-import { currentOf, type Sight } from './unit.ts';
+import { currentOf, type Sight } from './sight.ts';
 
 /** Bytes of one chunk: also what an upload holds in memory; far from the 16 MiB of a document. */
 export const CHUNK_BYTES = 262_144;

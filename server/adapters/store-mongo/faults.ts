@@ -16,12 +16,20 @@ const labelled = (error: unknown, label: string): boolean => error instanceof Mo
 /** Two units inserted one key at the same moment. Inside a transaction that is a conflict like any other. */
 const DUPLICATE_KEY = 11_000;
 
-/** Whether the whole unit may be tried again: nothing of it is there. */
+/** Whether the whole unit may be tried again: nothing of it is there. A commit whose fate is not known is never that. */
 export const isTransient = (error: unknown): boolean =>
-  labelled(error, 'TransientTransactionError') || (error instanceof MongoServerError && error.code === DUPLICATE_KEY);
+  !isCommitUnknown(error) &&
+  (labelled(error, 'TransientTransactionError') || (error instanceof MongoServerError && error.code === DUPLICATE_KEY));
 
 /** Whether the commit, and nothing but the commit, may be tried again: what was written may be there already. */
 export const isCommitUnknown = (error: unknown): boolean => labelled(error, 'UnknownTransactionCommitResult');
+
+/** Whether the server may not have heard how a transaction ended. */
+export const isUnheard = (error: unknown): boolean =>
+  error instanceof MongoNetworkError || error instanceof MongoServerSelectionError || isCommitUnknown(error);
+
+/** Errors of the driver's pool, whose classes it does not export. */
+const POOL = new Set(['MongoWaitQueueTimeoutError', 'MongoPoolClearedError', 'MongoPoolClosedError']);
 
 /** Server answers that speak of the server's state and not of the question (error_codes.yml): not primary, shutting down, out of time, overloaded. */
 const STATE = new Set([6, 7, 50, 89, 91, 112, 189, 202, 251, 262, 290, 462, 9001, 10107, 11600, 11602, 13435, 13436]);
@@ -35,6 +43,7 @@ export function asUnavailable(error: unknown): unknown {
     error instanceof MongoNotConnectedError ||
     error instanceof MongoTopologyClosedError ||
     error instanceof MongoWriteConcernError ||
+    (error instanceof MongoError && POOL.has(error.name)) ||
     isTransient(error) ||
     isCommitUnknown(error) ||
     labelled(error, 'SystemOverloadedError') ||

@@ -1,6 +1,5 @@
 /** A guarded plan → one page. */
 import type { Document } from 'mongodb';
-import { termText } from '../../fhir/index-entry.ts';
 import type { Match, Page } from '../../ports/store.ts';
 import { specialise } from '../../query/matches.ts';
 import type { GuardedPlan, SortKey } from '../../query/plan.ts';
@@ -9,7 +8,7 @@ import { localFilter, resourceScope, SPACE, simplified, spaceCondition, stagesOf
 import { versionOf } from './documents.ts';
 import { fieldName } from './facets.ts';
 import { type CurrentDocument, placeOf } from './schema.ts';
-import { noteAcross, type Sight, spaceOf } from './unit.ts';
+import { conjuncts, noteAcross, type Sight, spaceOf } from './sight.ts';
 
 /** So many persons are named as a start of a search; more of them would cost more than they save. */
 const PERSONS_NAMED = 1000;
@@ -50,8 +49,6 @@ export async function search(sight: Sight, plan: GuardedPlan): Promise<Page> {
   return { matches, more, total: Number(counted?.n ?? 0) };
 }
 
-const conjuncts = (p: Predicate): readonly Predicate[] => (p.op === 'and' ? p.of.flatMap(conjuncts) : [p]);
-
 /** The one person whom a question names as the owner. */
 function pinnedOwner(where: Predicate): string | undefined {
   const pin = conjuncts(where).find((p) => p.op === 'term' && p.param === '_owner');
@@ -71,18 +68,6 @@ async function startOf(sight: Sight, where: Predicate): Promise<Document | undef
   if (spaces.length > PERSONS_NAMED) return {};
   if (spaces.length === 0) return undefined;
   return { owner: { $in: spaces.map((s) => s._id) } };
-}
-
-/**
- * The plain terms that a question across persons names: what a unit that goes on to write this type has decided from. A question without
- * any is one question.
- */
-export function askedAcrossPersons(where: Predicate): readonly string[] {
-  const named = conjuncts(where).flatMap((p) => (p.op === 'or' ? p.of : [p]));
-  const terms = named.flatMap((p) =>
-    p.op === 'term' && (!p.param.startsWith('_') || p.param === '_master') ? [termText(p.param, p.value)] : [],
-  );
-  return terms.length === 0 ? [''] : terms;
 }
 
 /** The stages of order, place and size. */

@@ -4,13 +4,16 @@ import type { Clock } from '../../ports/system.ts';
 import { staging } from './content.ts';
 import { openDatabase } from './database.ts';
 import { entryReader, hashesOf } from './facets.ts';
+import type { Core } from './sight.ts';
 import { transactions, type UnitLimits } from './transaction.ts';
-import { type Core, openUnit } from './unit.ts';
+import { openUnit } from './unit.ts';
 
 export type MongoStoreOptions = {
   /** `mongodb://…` or `mongodb+srv://…`, with the name of the database. */
   readonly url: string;
   readonly clock: Clock;
+  /** Types that are only ever appended. */
+  readonly appended: readonly string[];
   readonly limits: UnitLimits;
   /** Milliseconds that each wait of one operation of the driver may take: for a server, for a connection, for an answer. */
   readonly operationMs: number;
@@ -18,6 +21,7 @@ export type MongoStoreOptions = {
 
 /** What suits a server; a test may want other numbers. */
 export const MONGO_STORE_DEFAULTS: Omit<MongoStoreOptions, 'url' | 'clock'> = {
+  appended: ['AuditEvent'],
   limits: { units: 48, waiting: 512, patienceMs: 10_000 },
   operationMs: 5_000,
 };
@@ -34,7 +38,12 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     operationMs: options.operationMs,
     connections: options.limits.units + CONNECTIONS_BESIDE,
   });
-  const core: Core = { collections, hashes: hashesOf(secret), readEntry: entryReader() };
+  const core: Core = {
+    collections,
+    hashes: hashesOf(secret),
+    readEntry: entryReader(),
+    appended: new Set(options.appended),
+  };
   const units = transactions(client, options.limits);
   const uploads = staging(collections, () => options.clock.now());
   return {

@@ -5,7 +5,7 @@
 import { type ClientSession, type MongoClient, ReadPreference, type TransactionOptions } from 'mongodb';
 import { StoreUnavailable } from '../../ports/store.ts';
 import { type Admission, admission } from './admission.ts';
-import { asUnavailable, isCommitUnknown, isTransient } from './faults.ts';
+import { asUnavailable, isCommitUnknown, isTransient, isUnheard } from './faults.ts';
 import { createTurns, type Turns } from './turns.ts';
 
 export type UnitLimits = {
@@ -54,6 +54,10 @@ class TurnTaken extends Error {
 const PAUSE_MS = 2;
 const LONGEST_PAUSE_MS = 250;
 
+/** How often, and how long apart, the server is asked to undo what it may not have heard the end of. */
+const ABANDON_TRIES = 30;
+const ABANDON_PAUSE_MS = 500;
+
 const now = (): number => performance.now();
 
 export function transactions(client: MongoClient, limits: UnitLimits): Transactions {
@@ -75,35 +79,48 @@ export function transactions(client: MongoClient, limits: UnitLimits): Transacti
     }
   };
 
+  /**
+   * A transaction that could neither be committed nor undone would keep others from its persons until the server's own limit
+   * (transactionLifetimeLimitSeconds). Ending its session undoes it, or does nothing when it was committed after all; asked until it is
+   * heard, for a server that was stopped may go on with what it was doing.
+   */
+  const abandon = async (session: ClientSession): Promise<void> => {
+    for (let tries = 0; tries < ABANDON_TRIES && !closed; tries += 1) {
+      await new Promise((resolve) => setTimeout(resolve, ABANDON_PAUSE_MS).unref());
+      try {
+        await client.db('admin').command({ killSessions: [session.id] });
+        return;
+      } catch {
+        // Not heard yet.
+      }
+    }
+  };
+
   const tryOnce = async <T>(
     body: (attempt: Attempt) => Promise<T>,
-    held: Set<string>,
-    touched: Set<string>,
-    until: number,
-  ) => {
+    { held, touched, until }: { readonly held: Set<string>; readonly touched: Set<string>; readonly until: number },
+  ): Promise<T> => {
     const session = client.startSession({ causalConsistency: false });
     try {
       session.startTransaction(TRANSACTION);
-      let value: T;
-      try {
-        value = await body({
-          session,
-          until,
-          touch: (person) => void touched.add(person),
-          hold(person) {
-            touched.add(person);
-            if (held.has(person)) return;
-            if (!turns.tryTake(person)) throw new TurnTaken(person);
-            held.add(person);
-          },
-        });
-      } catch (error) {
-        // The database drops what it does not hear of again; what failed is said by the error that is on its way.
-        if (session.inTransaction()) await session.abortTransaction().catch(() => undefined);
-        throw error;
-      }
+      const value = await body({
+        session,
+        until,
+        touch: (name) => void touched.add(name),
+        hold(name) {
+          touched.add(name);
+          if (held.has(name)) return;
+          if (!turns.tryTake(name)) throw new TurnTaken(name);
+          held.add(name);
+        },
+      });
       await commit(session, until);
       return value;
+    } catch (error) {
+      // What failed is said by the error that is on its way.
+      if (session.inTransaction()) await session.abortTransaction().catch(() => undefined);
+      if (isUnheard(error)) void abandon(session);
+      throw error;
     } finally {
       await session.endSession().catch(() => undefined);
     }
@@ -121,7 +138,7 @@ export function transactions(client: MongoClient, limits: UnitLimits): Transacti
         if (!(await places.enter(Math.max(1, until - now()))))
           throw new StoreUnavailable('too many requests are at work');
         try {
-          return await tryOnce(body, held, touched, until);
+          return await tryOnce(body, { held, touched, until });
         } finally {
           places.leave();
         }
@@ -160,19 +177,15 @@ export function transactions(client: MongoClient, limits: UnitLimits): Transacti
 const unwrapped = (error: unknown): unknown =>
   error instanceof TurnTaken ? new StoreUnavailable('too many requests about one person are at work') : error;
 
-/** Commits; asks again as long as the answer is not known, because only the database can say what became of it. */
+/** Commits; asks again as long as the answer is not known, because only the database can say what became of it. What may have been done is never done again. */
 async function commit(session: ClientSession, until: number): Promise<void> {
-  for (;;) {
+  for (let pause = PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
     try {
       await session.commitTransaction();
       return;
     } catch (error) {
-      if (!isCommitUnknown(error) || now() >= until) {
-        // What may have been done is never done again.
-        throw isCommitUnknown(error)
-          ? new StoreUnavailable('the database does not say what became of the commit', { cause: error })
-          : error;
-      }
+      if (!isCommitUnknown(error) || now() >= until) throw error;
     }
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }

@@ -3,7 +3,7 @@ import type { Instant } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { versionOf } from './documents.ts';
 import type { CurrentDocument, VersionFields } from './schema.ts';
-import type { Sight } from './unit.ts';
+import type { Sight } from './sight.ts';
 
 export type HistoryPage = {
   readonly limit: number;

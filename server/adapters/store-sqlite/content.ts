@@ -17,10 +17,15 @@ const CHUNKS = 2 ** 20;
 /** So many chunks are dropped in one piece of work: 16 MiB. */
 const DROPPED_AT_ONCE = 64;
 
-type Content = { readonly blob: number; readonly size: number; readonly sha1: string; readonly key: DataKey };
+export type Content = { readonly blob: number; readonly size: number; readonly sha1: string; readonly key: DataKey };
 
 /** What a version's content row seals, for whom and of what: the blob's own key, its size, its SHA-1. */
-type ContentAt = { readonly key: Key; readonly vid: number; readonly blob: number; readonly owner: Ref | undefined };
+export type ContentAt = {
+  readonly key: Key;
+  readonly vid: number;
+  readonly blob: number;
+  readonly owner: Ref | undefined;
+};
 const contentContext = ({ key, vid, blob }: ContentAt): string => contextOf('content', key.type, key.id, vid, blob);
 const CONTENT_KEY = 1;
 
@@ -29,19 +34,40 @@ const chunkContext = (blob: number, index: number, last: boolean): string =>
   contextOf('chunk', blob, index, last ? 'last' : 'more');
 
 /** The bytes of a current row: those of the newest version that took any over. A tombstone has none. */
-function contentOf({ db, words }: Core, current: Current): Content | undefined {
+function contentOf(core: Core, current: Current): Content | undefined {
+  const { db, words } = core;
   if (current.deleted) return undefined;
   const row = db.get(sql`WITH RECURSIVE chain (vid, step) AS (
       SELECT ${current.vid}, 0 UNION ALL SELECT v.prev, c.step + 1 FROM chain c CROSS JOIN version v ON v.vid = c.vid WHERE v.prev IS NOT NULL)
-    SELECT t.blob, t.sealed, t.vid, v.owner FROM chain c CROSS JOIN content t ON t.vid = c.vid CROSS JOIN version v ON v.vid = c.vid
-    ORDER BY c.step LIMIT 1`);
+    SELECT t.blob, t.sealed, t.vid, t.owner FROM chain c CROSS JOIN content t ON t.vid = c.vid ORDER BY c.step LIMIT 1`);
   if (row === undefined) return undefined;
-  const [blob, vid] = [Number(row[0]), Number(row[2])];
   const owner = typeof row[3] === 'number' ? words.refOfPerson(row[3]) : undefined;
-  const at = { key: current.key, vid, blob, owner };
-  const plain = db.vault.open(owner, contentContext(at), blobOf(row[1]));
+  return contentAt(core, { key: current.key, vid: Number(row[2]), blob: Number(row[0]), owner }, blobOf(row[1]));
+}
+
+/** What a content row seals. */
+export function contentAt({ db }: Core, at: ContentAt, sealed: Uint8Array): Content {
+  const plain = db.vault.open(at.owner, contentContext(at), sealed);
   const [size, sha1] = plain.subarray(KEY_BYTES).toString().split(' ');
-  return { blob, size: Number(size), sha1: sha1 ?? '', key: keyFrom(plain.subarray(0, KEY_BYTES), CONTENT_KEY) };
+  return {
+    blob: at.blob,
+    size: Number(size),
+    sha1: sha1 ?? '',
+    key: keyFrom(plain.subarray(0, KEY_BYTES), CONTENT_KEY),
+  };
+}
+
+/** One chunk of a content. Throws when it is not there, or does not open. */
+function partOf({ db }: Core, content: Content, index: number): Uint8Array {
+  const [data] = db.statement('SELECT data FROM chunk WHERE key = ?').get(content.blob * CHUNKS + index) ?? [];
+  if (!(data instanceof Uint8Array)) throw new Unreadable('a part of the content is missing');
+  const last = (index + 1) * CHUNK_BYTES >= content.size;
+  return open(content.key, chunkContext(content.blob, index, last), data);
+}
+
+/** All the bytes of a content, chunk by chunk. */
+export function* partsOf(core: Core, content: Content): Iterable<Uint8Array> {
+  for (let index = 0; index * CHUNK_BYTES < content.size; index += 1) yield partOf(core, content, index);
 }
 
 /** Hands a complete staged upload to the current version of `key`. Throws when either is not there. */
@@ -56,9 +82,10 @@ export function attach(core: Core, key: Key, upload: string): void {
   const at = { key: { type: key.type, id: key.id }, vid: current.vid, blob, owner };
   const plain = Buffer.concat([staged.bytes, Buffer.from(`${staged.size} ${staged.sha1}`)]);
   db.statement('UPDATE blob SET upload = NULL WHERE id = ?').run(blob);
-  db.statement('INSERT INTO content (vid, blob, sealed) VALUES (?, ?, ?)').run(
+  db.statement('INSERT INTO content (vid, blob, owner, sealed) VALUES (?, ?, ?, ?)').run(
     current.vid,
     blob,
+    current.owner ?? null,
     db.vault.seal(owner, contentContext(at), plain),
   );
 }
@@ -72,11 +99,30 @@ export function chunkOf(
   const current = visible(core, key, asked.guard);
   const content = current === undefined ? undefined : contentOf(core, current);
   if (content === undefined || !(asked.index >= 0 && asked.index * CHUNK_BYTES < content.size)) return undefined;
-  const [data] =
-    core.db.statement('SELECT data FROM chunk WHERE key = ?').get(content.blob * CHUNKS + asked.index) ?? [];
-  if (!(data instanceof Uint8Array)) throw new Unreadable('a part of the content is missing');
-  const last = (asked.index + 1) * CHUNK_BYTES >= content.size;
-  return open(content.key, chunkContext(content.blob, asked.index, last), data);
+  return partOf(core, content, asked.index);
+}
+
+/**
+ * Seals the bytes of a resource for its new owner: a Binary is nobody's until a document names it, and from then on goes with the person's key.
+ * The bytes stay as they are.
+ */
+export function reown(core: Core, current: Current, owner: number | null): void {
+  const { db, words } = core;
+  const refOf = (person: unknown): Ref | undefined =>
+    typeof person === 'number' ? words.refOfPerson(person) : undefined;
+  const rows = db.all(sql`WITH RECURSIVE chain (vid) AS (
+      SELECT ${current.vid} UNION ALL SELECT v.prev FROM chain c CROSS JOIN version v ON v.vid = c.vid WHERE v.prev IS NOT NULL)
+    SELECT t.vid, t.blob, t.owner, t.sealed FROM chain c CROSS JOIN content t ON t.vid = c.vid`);
+  for (const [vid, blob, before, sealed] of rows) {
+    const at = { key: { type: current.key.type, id: current.key.id }, vid: Number(vid), blob: Number(blob) };
+    const context = contentContext({ ...at, owner: undefined });
+    const plain = db.vault.open(refOf(before), context, blobOf(sealed));
+    db.statement('UPDATE content SET owner = ?, sealed = ? WHERE vid = ?').run(
+      owner,
+      db.vault.seal(refOf(owner), context, plain),
+      at.vid,
+    );
+  }
 }
 
 /** Size and SHA-1 of the current content. */

@@ -61,8 +61,8 @@ CREATE TABLE pending (type INTEGER NOT NULL, rid INTEGER NOT NULL, starts TEXT N
 CREATE TABLE blob (id INTEGER PRIMARY KEY, upload TEXT UNIQUE, started INTEGER NOT NULL, size INTEGER);
 -- 'key' = blob * 2^20 + number of the chunk.
 CREATE TABLE chunk (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
--- 'sealed': the key of the blob, its size and its SHA-1.
+-- 'sealed': the key of the blob, its size and its SHA-1, for 'owner', who is that of the resource as it is now.
 CREATE TABLE content (
-  vid INTEGER PRIMARY KEY REFERENCES version (vid), blob INTEGER NOT NULL REFERENCES blob (id), sealed BLOB NOT NULL);
+  vid INTEGER PRIMARY KEY REFERENCES version (vid), blob INTEGER NOT NULL REFERENCES blob (id), owner INTEGER, sealed BLOB NOT NULL);
 CREATE INDEX content_blob ON content (blob);
 `;

@@ -3,6 +3,7 @@
 import type { MasterKey } from '../../ports/master-key.ts';
 import type { ResourceStore } from '../../ports/store.ts';
 import type { Clock } from '../../ports/system.ts';
+import type { Upkeep } from '../../ports/upkeep.ts';
 import { masterKeyPath } from '../master-key.ts';
 import { fileMasterKey } from '../vault/file-master-key.ts';
 import { type KeyFile, keyFilePath, openKeyFile } from '../vault/key-file.ts';
@@ -15,6 +16,7 @@ import { inverted } from './inverted.ts';
 import { indexBatch } from './pending.ts';
 import { defineFunctions, hiddenValues } from './sealed.ts';
 import { openUnit } from './unit.ts';
+import { upkeepOf } from './upkeep.ts';
 import { wordsOf } from './words.ts';
 
 export type SqliteStoreOptions = {
@@ -42,28 +44,31 @@ const IDLE_MS = 20;
 /** At most about so many resources wait to be indexed, so that the search that needs them does not wait long. */
 const PENDING_MAX = 256;
 
+type WithKeys = { readonly db: Database; readonly keys: KeyFile; readonly master: MasterKey };
+
 /** The database with its vault. */
-function openWithKeys({ path, master: given }: SqliteStoreOptions): { readonly db: Database; readonly keys: KeyFile } {
-  let keys: KeyFile | undefined;
+function openWithKeys({ path, master: given }: SqliteStoreOptions): WithKeys {
+  let opened: Omit<WithKeys, 'db'> | undefined;
   try {
     const db = openDatabase(path, (fresh) => {
       const master = given ?? fileMasterKey(fresh ? masterKeyPath(undefined, path) : `${path}.key`);
-      keys = openKeyFile(keyFilePath(path), fresh ? { master: master.current } : undefined);
+      const keys = openKeyFile(keyFilePath(path), fresh ? { master: master.current } : undefined);
+      opened = { keys, master };
       const vault = vaultOver(keys, master);
       keys.flush();
       return { vault, keys: keys.id };
     });
-    if (keys === undefined) throw new Error('a store was opened without its keys');
-    return { db, keys };
+    if (opened === undefined) throw new Error('a store was opened without its keys');
+    return { db, ...opened };
   } catch (error) {
-    keys?.close();
+    opened?.keys.close();
     throw error;
   }
 }
 
 /** Opens the store. Throws one sentence when the file or the settings cannot be trusted. */
-export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
-  const { db, keys } = openWithKeys(options);
+export function openSqliteStore(options: SqliteStoreOptions): ResourceStore & Upkeep {
+  const { db, keys, master } = openWithKeys(options);
   const words = wordsOf(db);
   const hidden = hiddenValues(db.vault);
   defineFunctions(db, words, hidden);
@@ -137,6 +142,7 @@ export function openSqliteStore(options: SqliteStoreOptions): ResourceStore {
   };
 
   return {
+    ...upkeepOf({ core, keys, commits, master }),
     unit: (work) => {
       clearTimeout(timer);
       if (pending > PENDING_MAX) indexSome();

@@ -2,6 +2,7 @@
 import type { IndexEntry } from '../../fhir/index-entry.ts';
 import { type Key, type Ref, refOf } from '../../fhir/types.ts';
 import type { Filing, Put } from '../../ports/store.ts';
+import { reown } from './content.ts';
 import { blobOf, type Core } from './core.ts';
 import { entryJson, facetsOf, type Hidden, hiddenJson } from './facets.ts';
 import { indexPending } from './pending.ts';
@@ -40,6 +41,7 @@ export function put(core: Core, next: Put): void {
     return;
   }
   const before = hiddenOf(core, current);
+  if ((current.owner ?? null) !== owner) reown(core, current, owner);
   db.statement(UPDATE_RESOURCE).run(owner, next.deleted ? 1 : 0, next.lastUpdated, vid, current.rid);
   const row = { key: next.key, rid: current.rid, vid, owner: next.owner };
   // A tombstone is asked about what the resource was: with nothing new to say, its entry stays, sealed anew for the row as it is now.

@@ -26,6 +26,11 @@ const ATTRIBUTE = /([A-Za-z_:][-A-Za-z0-9_:.]*)\s*=\s*(?:"([^"]*)"|'([^']*)')/g;
 const URL_ATTRIBUTES: ReadonlySet<string> = new Set(['href', 'src', 'cite', 'longdesc']);
 const PLAIN_URL = /^(?:https?:|ftp:|mailto:|tel:|urn:|#|data:\s*image\/(?:png|jpeg|gif)[;,]|[^:]*$)/i;
 
+/** XML has five entities, and references to characters; no HTML entity is one (R4 narrative.html). */
+const BROKEN_REFERENCE = /&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: no XML document may hold these.
+const NO_CHARACTER = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/;
+
 const attributeFault = (tag: string, attributes: string): string | undefined => {
   for (const [, name = '', double, single] of attributes.matchAll(ATTRIBUTE)) {
     const key = name.toLowerCase();
@@ -41,6 +46,8 @@ const attributeFault = (tag: string, attributes: string): string | undefined => 
 /** What is wrong with the XHTML of a narrative, `undefined` when nothing is. */
 export const narrativeFault = (div: string): string | undefined => {
   const text = div.trim();
+  if (BROKEN_REFERENCE.test(text)) return 'in XHTML, `&` begins `&amp;` or another entity of XML (txt-1)';
+  if (NO_CHARACTER.test(text)) return 'the narrative contains a control character (txt-1)';
   const open: string[] = [];
   let content = false;
   let at = 0;

@@ -45,6 +45,8 @@ export type KeyFile = KeyShelf & {
   rewrap(by: string, limit: number, rewrap: (owner: string, key: ShelvedKey) => WrappedKey): number;
   /** Every key, for `carnet check` and a copy. */
   all(): Iterable<ShelvedKey & { readonly owner: string }>;
+  /** Writes a copy to a new file. */
+  copyTo(path: string): void;
   close(): void;
 };
 
@@ -216,6 +218,10 @@ function shelf(db: DatabaseSync): KeyFile {
     *all() {
       for (const row of db.prepare('SELECT owner, version, master, wrapped FROM data_key').iterate())
         yield { owner: String(row['owner']), ...shelved(row) };
+    },
+    copyTo(path) {
+      flush(db);
+      db.prepare('VACUUM INTO ?').run(path);
     },
     close() {
       flush(db);

@@ -40,6 +40,10 @@ const REMEMBERED = 10_000;
 
 const wrapContext = (owner: string, version: number): string => contextOf(owner, version);
 
+/** A data key out of its wrapping. */
+export const unwrapped = (master: MasterKey, owner: string, { version, wrapped }: ShelvedKey): DataKey =>
+  keyFrom(master.unwrap(wrapped, wrapContext(owner, version)), version);
+
 /** A vault over a shelf. Throws one sentence when the master key does not open it. */
 export function vaultOver(shelf: KeyShelf, master: MasterKey): Vault {
   const newest = new Map<string, DataKey>();
@@ -54,14 +58,11 @@ export function vaultOver(shelf: KeyShelf, master: MasterKey): Vault {
     of.set(name, key);
     return key;
   };
-  const unwrapped = (owner: string, { version, wrapped }: ShelvedKey): DataKey =>
-    keyFrom(master.unwrap(wrapped, wrapContext(owner, version)), version);
-
   const current = (owner: string): DataKey => {
     const known = newest.get(owner);
     if (known !== undefined) return known;
     const shelved = shelf.findOrAdd(owner, (version, by) => master.wrap(newKey(), wrapContext(owner, version), by));
-    return remember(newest, owner, unwrapped(owner, shelved));
+    return remember(newest, owner, unwrapped(master, owner, shelved));
   };
   const numbered = (owner: string, version: number): DataKey => {
     const recent = newest.get(owner);
@@ -72,7 +73,7 @@ export function vaultOver(shelf: KeyShelf, master: MasterKey): Vault {
     const all = shelf.find(owner);
     const shelved = all.find((k) => k.version === version);
     if (shelved === undefined) throw new Unreadable('the key of what is stored does not exist any more');
-    const key = unwrapped(owner, shelved);
+    const key = unwrapped(master, owner, shelved);
     return all.every((k) => k.version <= version) ? remember(newest, owner, key) : remember(older, name, key);
   };
 

@@ -15,10 +15,11 @@ import { specialise } from '../../query/matches.ts';
 import { guarded } from '../../query/plan.ts';
 import { ALL, and, owner, type Predicate, term } from '../../query/predicate.ts';
 import type { Rehearsed } from '../answer.ts';
+import { conforms } from '../profiles.ts';
 import type { FhirRequest } from '../request.ts';
 import { forbidden, isHolderSide } from '../types/filing.ts';
 import { decidesFor } from '../types/writing.ts';
-import { declarationOf, keyOf, parsed, save, settle, type Work } from '../work.ts';
+import { declarationOf, keyOf, parsed, type Saving, save, settle, type Work } from '../work.ts';
 import {
   type Actor,
   accessAs,
@@ -131,15 +132,21 @@ async function write(work: Work, draft: Draft): Promise<Result<Version>> {
     const key: Key = { type: 'Consent', id: work.newId() };
     // INVARIANT: `resourceType` stays.
     const accepted = await create(work, withoutId as typeof resource.value, key.id);
-    return accepted.ok ? ok(await save(work, { key, before: undefined, ...accepted.value })) : accepted;
+    return accepted.ok ? saved(work, { key, before: undefined, ...accepted.value }) : accepted;
   }
   const before = await itemAsked(work, { type: 'Consent', id });
   if (!before.ok) return before;
   const change = { before: before.value, current: parsed(before.value), how: 'put', byPosition: false } as const;
   const accepted = await update(work, change, resource.value);
   return accepted.ok
-    ? ok(await save(work, { key: { type: 'Consent', id }, before: before.value, ...accepted.value }))
+    ? saved(work, { key: { type: 'Consent', id }, before: before.value, ...accepted.value })
     : accepted;
+}
+
+/** As an ordinary write ends: the profile of the kind, then the store. */
+async function saved(work: Work, saving: Saving): Promise<Result<Version>> {
+  const valid = conforms(work, saving.resource);
+  return valid.ok ? ok(await save(work, saving)) : valid;
 }
 
 /** What one way of asking reaches of a person's items of a type. */

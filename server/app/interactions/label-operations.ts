@@ -15,7 +15,7 @@ import { changeLabels, exempted, mayChange } from '../types/label-rights.ts';
 import { labelsNow, withLabels } from '../types/labels.ts';
 import { delegationNames } from '../types/related-person.ts';
 import { itemHolds, parsed, refile, save, seen, type Work } from '../work.ts';
-import { inScope } from './read.ts';
+import { mayTry } from './write.ts';
 
 /** The types on which labels are changed by operations. */
 export const LABELLED_TYPES = ['DocumentReference', 'Immunization', 'RelatedPerson'] as const;
@@ -65,8 +65,8 @@ export async function labelOperation(
   request: FhirRequest,
   { key, operation }: { readonly key: Key; readonly operation: string },
 ): Promise<Result<Answer>> {
-  const scope = inScope(work, 'u', key.type);
-  if (!scope.ok) return scope;
+  const tried = mayTry(work, 'u', key.type);
+  if (!tried.ok) return tried;
   const asked = readParameters(operation, request.body.kind === 'json' ? request.body.value : undefined);
   if (!asked.ok) return asked;
   const item = await seen(work, key);

@@ -4,7 +4,7 @@ import { PROFILE_TYPES } from '../../access/rules/profile.ts';
 import { INS_SYSTEMS } from '../../fhir/canonical.ts';
 import { outcomeWarnings } from '../../fhir/outcome.ts';
 import { fail, malformed, ok, type Result } from '../../fhir/result.ts';
-import { newSink } from '../../fhir/search-value.ts';
+import { newSink, systemAndCode } from '../../fhir/search-value.ts';
 import type { Ref } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { type Lowering, lowerAll } from '../../query/lower.ts';
@@ -15,7 +15,7 @@ import type { Filter, Include, SearchQuery } from '../../query/search-query.ts';
 import { type Answer, preferenceOf } from '../answer.ts';
 import type { Deps } from '../deps.ts';
 import type { FhirRequest } from '../request.ts';
-import { itemHolds, keyOf, parsed, type Work } from '../work.ts';
+import { everyMatch, itemHolds, keyOf, parsed, type Work } from '../work.ts';
 import { bundleText } from './bundle-text.ts';
 import { projectionFor } from './projection.ts';
 import { bodyFor, inScope } from './read.ts';
@@ -59,6 +59,32 @@ const namedPersons = (filters: readonly Filter[]): readonly Ref[] =>
         )
       : [],
   );
+
+/** `patient.identifier=system|value`, as MHD asks: the INS that names the person whom a search is about. */
+function insNamed(filter: Filter): readonly Predicate[] {
+  if (filter.kind !== 'chain' || !PERSON_PARAMETERS.includes(filter.param)) return [];
+  return filter.targets.flatMap(({ type, filter: inner }) =>
+    type === 'Patient' && inner.kind === 'match' && inner.param === 'identifier' && inner.modifier === undefined
+      ? inner.values.flatMap((v) =>
+          v.kind === 'token' && v.code !== undefined && INS_SYSTEMS.includes(v.system ?? '')
+            ? [term('identifier', systemAndCode(v.system ?? '', v.code))]
+            : [],
+        )
+      : [],
+  );
+}
+
+/** Parameters that name whom a resource is about. */
+const PERSON_PARAMETERS: readonly string[] = ['patient', 'subject'];
+
+/** The persons of the register whom the filters name by INS. An INS is of one person (W13), so it is the name of one. */
+async function personsByIns(work: Work, filters: readonly Filter[]): Promise<readonly Ref[]> {
+  const found: Ref[] = [];
+  for (const where of filters.flatMap(insNamed)) {
+    for (const person of await everyMatch(work, 'Patient', [where])) found.push(`Patient/${person.id}`);
+  }
+  return found;
+}
 
 /**
  * D9: who may search Patient, and how; decided before data is looked at. The holder's side asks anything (S1 and C7 empty it); the others by
@@ -135,14 +161,18 @@ export async function search(
     const found = await work.unit.read(keyOf(person), work.access.visible('Patient'));
     if (found === undefined || found.deleted) return fail({ code: 'not-found' });
   }
-  for (const named of [...(person === undefined ? [] : [person]), ...namedPersons(query.filters)]) {
+  const byIns = await personsByIns(work, query.filters);
+  for (const named of [...(person === undefined ? [] : [person]), ...namedPersons(query.filters), ...byIns]) {
     // Only a person of the register: an event about nobody who exists has no one to be shown to.
     if (await itemHolds(work, keyOf(named), ALL)) work.persons.add(named);
   }
   if (work.caller.person !== undefined && (await itemHolds(work, keyOf(work.caller.person), ALL))) {
     work.persons.add(work.caller.person);
   }
-  return answerSearch(work, request, { type, query, within: person === undefined ? ALL : term('_owner', person) });
+  // Told to the store, an only person named by INS spares it everybody else's; it narrows nothing that the chain does not.
+  const [only, ...others] = byIns;
+  const about = person ?? (others.length === 0 && namesOneIns(query) ? only : undefined);
+  return answerSearch(work, request, { type, query, within: about === undefined ? ALL : term('_owner', about) });
 }
 
 type Asked = { readonly type: string; readonly query: SearchQuery; readonly within: Predicate };
@@ -222,6 +252,15 @@ function ownerOfNamed(query: SearchQuery): Predicate {
   }
   return ALL;
 }
+
+/** Whether a search of a type whose owner its `patient` names has exactly one INS in it, as its only value. */
+const namesOneIns = (query: SearchQuery): boolean =>
+  OWNER_BY_PATIENT.includes(query.type) &&
+  query.filters.flatMap(insNamed).length === 1 &&
+  query.filters.some((f) => insNamed(f).length === 1 && f.kind === 'chain' && onlyValue(f));
+
+const onlyValue = (chain: Extract<Filter, { readonly kind: 'chain' }>): boolean =>
+  chain.targets.length === 1 && chain.targets.every((t) => t.filter.kind === 'match' && t.filter.values.length === 1);
 
 /** Types whose owner is exactly whom their `patient` parameter names. */
 const OWNER_BY_PATIENT: readonly string[] = [

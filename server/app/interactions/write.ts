@@ -10,6 +10,7 @@ import type { Json, JsonObject, Key, Resource } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { type Answer, etagOf, ifMatchHolds, preferenceOf, versionAnswer } from '../answer.ts';
 import type { Accepted, WriteRules } from '../declaration.ts';
+import { conforms } from '../profiles.ts';
 import type { FhirRequest } from '../request.ts';
 import { putAside } from '../types/document.ts';
 import { forbidden } from '../types/filing.ts';
@@ -48,7 +49,7 @@ const bodyOf = (request: FhirRequest): Json | undefined =>
   request.body.kind === 'json' ? request.body.value : undefined;
 
 /** What is refused before any data is looked at: no scope, or a token that opens one search and nothing else (C5). */
-function mayTry(work: Work, letter: 'c' | 'u' | 'd', type: string): Result<void> {
+export function mayTry(work: Work, letter: 'c' | 'u' | 'd', type: string): Result<void> {
   const scope = inScope(work, letter, type);
   if (!scope.ok) return scope;
   return isTraitsOnly(work.caller)
@@ -172,13 +173,15 @@ async function store(
   accepted: Accepted,
   letter: 'c' | 'u',
 ): Promise<Result<Version>> {
+  const valid = conforms(work, accepted.resource);
+  if (!valid.ok) return valid;
   const version = await save(work, { key, before, ...accepted });
   const covered = await scopeCovers(work, letter, key);
   return covered.ok ? ok(version) : covered;
 }
 
 /** The target of a change: seen by the caller, not deleted, in the version they expect. */
-async function target(work: Work, request: FhirRequest, key: Key, letter: 'u' | 'd'): Promise<Result<Version>> {
+export async function target(work: Work, request: FhirRequest, key: Key, letter: 'u' | 'd'): Promise<Result<Version>> {
   const found = await seen(work, key);
   if (found === undefined) return fail({ code: 'not-found' });
   const covered = await scopeCovers(work, letter, key);

@@ -6,10 +6,11 @@ import { denied } from '../../access/space.ts';
 import { asArray, asObject, asText, codingsOf, referenceOf, sameJson } from '../../fhir/json.ts';
 import { type Failure, fail, ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Json, JsonObject, Ref, Resource } from '../../fhir/types.ts';
-import type { Filing, Version } from '../../ports/store.ts';
+import { CHUNK_BYTES, type Filing, type Version } from '../../ports/store.ts';
 import { or, owner, term } from '../../query/predicate.ts';
 import type { Accepted, Change, Marks, TypeDeclaration } from '../declaration.ts';
 import { allOf, erase, everyMatch, filedBy, holds, keyOf, parsed, save, seen, type Work } from '../work.ts';
+import { DEPOSIT_CONTENT, depositFault } from './deposit-content.ts';
 import { checkLevel, normalised, withUniqueIdType } from './document-metadata.ts';
 import {
   aboutPerson,
@@ -34,7 +35,6 @@ export const ATTACH_WITHIN = 3_600_000;
 
 /** W2: what a holder or representative deposits. */
 const DEPOSIT_TYPE = /^(DOCPAT|EXPPAT)|^11369-6$|^42348-3$/;
-const DEPOSIT_CONTENT = ['application/pdf', 'image/jpeg', 'image/png', 'image/tiff', 'text/plain'];
 
 /** W1: a feed needs no gate and no absence of a block; an opposition to feeding stops it. */
 export async function mayFeed(work: Work, person: Ref): Promise<Result<void>> {
@@ -232,8 +232,21 @@ async function checkDeposit(work: Work, document: Resource, binaries: readonly V
         'W2',
       );
     }
+    const fault = depositFault(contentType, await contentOf(work, binary, size), work.deps.inflate);
+    if (fault !== undefined) return unprocessable(fault, 'DocumentReference.content.attachment', 'W2');
   }
   return ok(undefined);
+}
+
+/** The whole of a content that is no larger than a deposit may be. */
+async function contentOf(work: Work, binary: Version, size: number): Promise<Buffer> {
+  const key = { type: 'Binary', id: binary.id };
+  const chunks: Uint8Array[] = [];
+  for (let index = 0; index * CHUNK_BYTES < size; index += 1) {
+    const chunk = await work.unit.chunk(key, systemGuard('Binary', 'integrity'), index);
+    if (chunk !== undefined) chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 async function create(work: Work, asSent: Resource, id: string): Promise<Result<Accepted>> {

@@ -20,7 +20,8 @@ describe('headers', () => {
         vary: 'Authorization, Accept, Prefer',
         'x-content-type-options': 'nosniff',
         'access-control-allow-origin': '*',
-        'access-control-expose-headers': 'ETag, Location, Content-Location, Last-Modified, X-Request-Id',
+        'access-control-expose-headers':
+          'Accept-Ranges, Content-Range, ETag, Location, Content-Location, Last-Modified, X-Request-Id',
       });
       expect(headers['x-request-id']).toMatch(/^exchange-\d$/);
       expect(headers['access-control-allow-credentials']).toBeUndefined();
@@ -88,14 +89,19 @@ describe('headers', () => {
   });
 });
 
-describe('forms of JSON', () => {
+describe('forms of JSON and XML', () => {
   test.each([
     [undefined, FHIR],
     ['*/*', FHIR],
     [`${FHIR};fhirVersion=4.0`, FHIR],
     ['application/json', 'application/json'],
-    ['text/html, application/xml;q=0.9, */*;q=0.8', FHIR],
-    ['application/fhir+xml, application/json;q=0.1', 'application/json'],
+    ['text/html, application/xml;q=0.9, */*;q=0.8', 'application/xml'],
+    ['application/fhir+xml;q=0.1, application/json', 'application/json'],
+    ['application/fhir+json, application/fhir+xml', FHIR],
+    ['application/fhir+xml, application/fhir+json;q=0.9', 'application/fhir+xml'],
+    ['application/fhir+xml; fhirVersion=4.0, */*;q=0.1', 'application/fhir+xml'],
+    ['text/xml', 'text/xml'],
+    ['application/fhir+json;q=0, */*', 'application/json'],
     ['application/json, text/plain, */*', FHIR],
     ['text/json', 'text/json'],
   ])('Accept: %s', async (accept, form) => {
@@ -111,14 +117,19 @@ describe('forms of JSON', () => {
     ['application/fhir+json', FHIR],
     ['application%2Ffhir%2Bjson', FHIR],
     ['application/json', 'application/json'],
+    ['xml', 'application/fhir+xml'],
+    ['application/fhir+xml', 'application/fhir+xml'],
+    ['application%2Fxml', 'application/xml'],
+    ['text/xml', 'text/xml'],
   ])('_format=%s beats Accept', async (format, form) => {
     const edge = await startEdge();
     const { status, headers } = await read(edge, `/fhir/Patient?_format=${format}`).set(
       'accept',
-      'application/fhir+xml',
+      format.includes('xml') ? 'application/json' : 'application/fhir+xml',
     );
     expect([status, headers['content-type']]).toEqual([200, `${form}; charset=utf-8`]);
-    expect(edge.seen[0]?.query).toEqual([['_format', FHIR]]);
+    const plain = format.includes('xml') ? 'application/fhir+xml' : FHIR;
+    expect(edge.seen[0]?.query).toEqual([['_format', plain]]);
   });
 
   test('_pretty keeps every token as it is', async () => {
@@ -135,7 +146,7 @@ describe('forms of JSON', () => {
     const edge = await startEdge();
     await read(edge, '/fhir/Binary/b1').set('accept', 'application/pdf').expect(200);
     expect(edge.seen[0]?.headers['accept']).toBe('application/pdf');
-    await read(edge, '/fhir/Binary/b1').set('accept', 'application/fhir+xml').expect(406);
+    await read(edge, '/fhir/Binary/b1').set('accept', 'application/fhir+xml').expect(200);
     await read(edge, '/fhir/Binary').set('accept', 'application/pdf').expect(406);
   });
 });
@@ -148,7 +159,11 @@ describe('capability and discovery', () => {
     expect(body.resourceType).toBe('CapabilityStatement');
     expect(headers).toMatchObject({ etag: 'W/"m1"', 'cache-control': 'public, max-age=300', vary: 'Accept' });
     await request(edge.server).get('/fhir/metadata').set('if-none-match', '"x", "m1"').expect(304);
-    await request(edge.server).get('/fhir/metadata').set('accept', 'application/fhir+xml').expect(406);
+    await request(edge.server).get('/fhir/metadata').set('accept', 'application/pdf').expect(406);
+    const inXml = await request(edge.server).get('/fhir/metadata?_format=xml');
+    expect(inXml.text).toBe(
+      '<?xml version="1.0" encoding="UTF-8"?><CapabilityStatement xmlns="http://hl7.org/fhir"></CapabilityStatement>',
+    );
     await request(edge.server).head('/fhir/metadata').expect(200);
   });
 

@@ -45,7 +45,22 @@ const BAD: readonly Bad[] = [
     text: /no media type/,
   },
   { name: 'text/plain', headers: { 'content-type': 'text/plain' }, body: '{}', status: 415, text: /fhir\+json/ },
-  { name: 'XML', headers: { 'content-type': 'application/fhir+xml' }, body: '<a/>', status: 415, text: /fhir\+json/ },
+  {
+    name: 'an XML Patch',
+    method: 'patch',
+    path: '/fhir/Patient/p1',
+    headers: { 'content-type': 'application/xml-patch+xml' },
+    body: '<diff/>',
+    status: 415,
+    text: /json-patch\+json.*fhir\+json.*fhir\+xml/,
+  },
+  {
+    name: 'XML in UTF-7',
+    headers: { 'content-type': 'application/fhir+xml; charset=utf-7' },
+    body: '+ADw-a/+AD4-',
+    status: 415,
+    text: /UTF-8/,
+  },
   {
     name: 'a form outside a search',
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
@@ -84,8 +99,8 @@ const BAD: readonly Bad[] = [
   },
   { name: 'an unknown coding', headers: { 'content-encoding': 'br' }, body: '{}', status: 415, text: /compressed/ },
   {
-    name: 'a body in XML wanted',
-    headers: { accept: 'application/fhir+xml' },
+    name: 'a page wanted',
+    headers: { accept: 'text/html' },
     body: '{}',
     status: 406,
     text: /answers are/,
@@ -101,7 +116,7 @@ const BAD: readonly Bad[] = [
   {
     name: '_format beats Accept',
     method: 'get',
-    path: '/fhir/Patient?_format=xml',
+    path: '/fhir/Patient?_format=ttl',
     headers: { accept: FHIR },
     status: 406,
     text: /answers/,
@@ -146,12 +161,12 @@ const BAD: readonly Bad[] = [
   { name: 'a long id', method: 'get', path: `/fhir/Patient/${'a'.repeat(65)}`, status: 404, text: /not found/ },
   { name: 'an unknown mode', method: 'get', path: '/fhir/metadata?mode=all', status: 400, text: /`mode`/ },
   {
-    name: 'a raw Binary in FHIR XML',
+    name: 'a Binary in FHIR XML of another encoding',
     path: '/fhir/Binary',
-    headers: { 'content-type': 'application/fhir+xml' },
+    headers: { 'content-type': 'application/fhir+xml; charset=utf-16' },
     body: '<a/>',
     status: 415,
-    text: /XML/,
+    text: /UTF-8/,
   },
 ];
 

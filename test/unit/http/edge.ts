@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { onTestFinished } from 'vitest';
+import { shippedDefinitions } from '../../../server/adapters/validator/definitions.ts';
 import type { Dispatched } from '../../../server/app/dispatch.ts';
 import type { FhirRequest } from '../../../server/app/request.ts';
 import type { ExchangeLine, FaultLine } from '../../../server/http/exchange-log.ts';
@@ -11,6 +12,8 @@ import { createHttpServer, HTTP_LIMITS, type HttpOptions } from '../../../server
 export const BASE = 'https://carnet.test/fhir';
 export const FHIR = 'application/fhir+json';
 export const TOKEN = 'Bearer a.b.c';
+
+const definitions = shippedDefinitions();
 
 export type Edge = {
   readonly server: Server;
@@ -51,6 +54,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
       return { response, ...about };
     },
     metadata: () => ({ json: '{"resourceType":"CapabilityStatement"}', etag: 'W/"m1"' }),
+    definitions,
     log: { write: (line) => void lines.push(line) },
     ids: {
       next: () => {

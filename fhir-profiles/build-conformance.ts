@@ -1,0 +1,33 @@
+/**
+ * Writes our conformance resources to `conformance/`, one file each, out of `source/` and of what the server says of itself:
+ * `npm run profiles`. A test holds the files equal to what this makes. Profiles are kept as differentials, which is all that there is to read of
+ * them; the snapshot is derived where one is needed.
+ */
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { capabilityOf } from './source/capability.ts';
+import { consents } from './source/consents.ts';
+import { documents } from './source/documents.ts';
+import type { Conformance } from './source/draft.ts';
+import { exchange } from './source/exchange.ts';
+import { identity } from './source/identity.ts';
+import { operations } from './source/operations.ts';
+
+const FOLDER = new URL('conformance/', import.meta.url);
+
+/** Every resource, by the name of its file. */
+export const conformance = (): ReadonlyMap<string, string> =>
+  new Map(
+    [...consents, ...identity, ...documents, ...exchange, ...operations, capabilityOf()].map(
+      (resource: Conformance) => [
+        `${resource.resourceType}-${resource.id}.json`,
+        `${JSON.stringify(resource, undefined, 2)}\n`,
+      ],
+    ),
+  );
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  mkdirSync(FOLDER, { recursive: true });
+  for (const old of readdirSync(FOLDER)) rmSync(new URL(old, FOLDER));
+  for (const [name, text] of conformance()) writeFileSync(new URL(name, FOLDER), text);
+}
