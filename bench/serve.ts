@@ -10,7 +10,14 @@ import { registerHooks } from 'node:module';
 import express from 'express';
 import type { Running } from '../server/main.ts';
 
-export type Variant = 'node-http' | 'express' | 'carnet' | 'carnet-no-audit' | 'carnet-no-consent' | 'carnet-neither';
+export type Variant =
+  | 'node-http'
+  | 'express'
+  | 'carnet'
+  | 'carnet-no-audit'
+  | 'carnet-no-consent'
+  | 'carnet-neither'
+  | 'carnet-unsealed';
 
 export type Usage = {
   /** Microseconds of processor time so far, user and system. */
@@ -38,6 +45,7 @@ const port = Number(process.env['BENCH_PORT']);
 
 /** Which module of the server a variant loads instead of the one named. */
 const REPLACED: Readonly<Record<string, readonly (readonly [string, string])[]>> = {
+  'carnet-unsealed': [['/server/adapters/vault/seal.ts', 'variants/seal-nothing.ts']],
   'carnet-no-audit': [['/server/app/record.ts', 'variants/record-nothing.ts']],
   'carnet-no-consent': [['/server/access/access.ts', 'variants/access-open.ts']],
   'carnet-neither': [

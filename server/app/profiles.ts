@@ -1,6 +1,6 @@
 /**
  * Which profile applies to a resource here, and what is done about those that it claims (docs/profiles.md,
- * docs/decisions/0010-claims-are-checked-or-left-alone.md).
+ * docs/decisions/0009-claims-are-checked-or-left-alone.md).
  */
 import { CONSENT_KINDS, consentKindOf } from '../access/space.ts';
 import { EX, SYSTEM } from '../fhir/canonical.ts';

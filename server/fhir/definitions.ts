@@ -68,5 +68,9 @@ export const membersOf = (structure: StructureDefinition): ReadonlyMap<string, M
   return made;
 };
 
+/** Whether an element is an attribute in XML: `id` of what is no resource, `url` of an extension. */
+export const isXmlAttribute = (type: string, structure: StructureDefinition, name: string): boolean =>
+  (name === 'id' && structure.kind !== 'resource') || (name === 'url' && type === 'Extension');
+
 /** Primitive types begin with a small letter, and no other type does. */
 export const isPrimitive = (type: string): boolean => /^[a-z]/.test(type);

@@ -2,7 +2,7 @@
  * R4's invariants. Those that most resources meet are closures, held equal to `@medplum/core`'s evaluation by a test; all others
  * are evaluated by `@medplum/core` from the FHIRPath of the definition. https://hl7.org/fhir/R4/conformance-rules.html#constraints
  */
-import { evalFhirPathTyped, toTypedValue } from '@medplum/core';
+import { evalFhirPathTyped, type FhirPathAtom, parseFhirPath, toTypedValue } from '@medplum/core';
 import type { Invariant } from './definitions.ts';
 import { asArray, asObject, asText, sameJson } from './json.ts';
 import type { Json, JsonObject } from './types.ts';
@@ -204,8 +204,10 @@ export const fhirPathHolds = (expression: string): ((node: Json, context: Invari
       return value !== undefined && other !== undefined && sameJson(value, other);
     };
   }
+  let parsed: FhirPathAtom | undefined;
   return (node, { resource, root }) => {
-    const found = evalFhirPathTyped(expression, [toTypedValue(node)], {
+    parsed ??= parseFhirPath(expression);
+    const found = evalFhirPathTyped(parsed, [toTypedValue(node)], {
       '%context': toTypedValue(node),
       '%resource': toTypedValue(resource),
       '%rootResource': toTypedValue(root),

@@ -720,8 +720,8 @@ describe.skipIf(!serverExists())('a space with its people', () => {
     const named = (type: string) =>
       statement?.rest?.[0]?.resource.find((resource) => resource.type === type)?.operation?.map((o) => o.name);
     expect(named('DocumentReference')).toContain('who-can-see');
-    expect(named('Consent')).toEqual(['evaluate']);
-    expect(named('AuditEvent')).toEqual(['explain']);
+    expect(named('Consent')).toEqual(['evaluate', 'validate']);
+    expect(named('AuditEvent')).toEqual(['explain', 'validate']);
     expect(named('Patient')).toEqual(expect.arrayContaining(['access-register', 'everything']));
     expect(JSON.stringify(statement)).toContain(`${EX}/OperationDefinition/who-can-see`);
   });

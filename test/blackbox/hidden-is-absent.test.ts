@@ -52,6 +52,8 @@ const INTERACTIONS: Readonly<Record<string, (type: string, id: string) => Ask>> 
   '$who-can-see': (type, id) => get(`${type}/${id}/$who-can-see`),
   '$notification-preferences': (type, id) => get(`${type}/${id}/$notification-preferences`),
   $everything: (type, id) => get(`${type}/${id}/$everything`),
+  $validate: (type, id) => ({ method: 'POST', path: `${type}/${id}/$validate`, body: { resourceType: type, id } }),
+  '$validate of a deletion': (type, id) => ({ method: 'POST', path: `${type}/${id}/$validate?mode=delete` }),
   'in a batch': (type, id) => bundle('batch', 'GET', `${type}/${id}`),
   'in a batch, in XML': (type, id) => ({
     ...bundle('batch', 'GET', `${type}/${id}`),

@@ -2,7 +2,7 @@
  * Plays the stories of `examples/` against the real server with a clock of its own, and compares every answer, and every AuditEvent that it
  * left, with the `.golden` file beside it. `npm run golden` writes those anew; read them before keeping them.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -151,10 +151,26 @@ async function tell(file: string): Promise<string> {
       nameCreated(request.name, one, world.names, normaliser);
     }
     const events = await register(world);
+    keep(all, events);
     return write(all, events, normaliser);
   } finally {
     await server.dispose();
   }
+}
+
+/** Where asked for, every resource that was answered, one a line: what an independent validator looks at (`npm run test:validator`). */
+function keep(all: readonly Told[], events: readonly AuditEvent[]): void {
+  const file = process.env['CARNET_GOLDEN_ANSWERS'];
+  if (file === undefined) return;
+  const bodies = all.filter(({ text }) => text.startsWith('{"resourceType"')).map(({ text }) => JSON.parse(text));
+  const parts = bodies.flatMap((body) =>
+    body.resourceType === 'Bundle' ? (body.entry ?? []).map((entry: Json) => entry['resource']) : [body],
+  );
+  // A part of a resource (`_summary`, `_elements`) says that it is one, and need not be whole.
+  const whole = [...parts, ...events].filter(
+    (resource) => resource !== undefined && !JSON.stringify(resource).includes('"SUBSETTED"'),
+  );
+  appendFileSync(file, whole.map((resource) => `${JSON.stringify(resource)}\n`).join(''));
 }
 
 /** Every AuditEvent there is, as the operator sees them. */

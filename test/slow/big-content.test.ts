@@ -25,13 +25,14 @@ function* study(size: number): Generator<Buffer> {
     yield piece;
   }
 }
+const megabytes = (bytes: number): string => (bytes / 1024 / 1024).toFixed(1);
 const hashOf = (pieces: Iterable<Uint8Array>): string => {
   const hash = createHash('sha256');
   for (const piece of pieces) hash.update(piece);
   return hash.digest('hex');
 };
 
-describe('big content', () => {
+describe('big content', { timeout: 300_000 }, () => {
   let stage: Stage;
   let person: Person;
   let doctor: string;
@@ -148,17 +149,21 @@ describe('big content', () => {
   });
 
   test('a study streams in and out within 64 MB', async () => {
-    const warm = await filed('application/dicom', 4 * PIECE, study(4 * PIECE));
+    // The store's page cache is 64 MiB, whatever is done with it: it is full before anything is measured.
+    const warm = await filed('application/dicom', 80 * PIECE, study(80 * PIECE));
     for await (const _ of await open(warm)) void _;
     const before = memory('VmRSS');
     const ref = await filed('application/dicom', SIZE, study(SIZE));
+    const afterUpload = memory('VmHWM') - before;
     const digest = createHash('sha256');
     const answer = await open(ref);
     expect(Number(answer.headers['content-length'])).toBe(SIZE);
     for await (const piece of answer) digest.update(piece as Buffer);
     expect(digest.digest('hex')).toBe(hashOf(study(SIZE)));
     const most = memory('VmHWM') - before;
-    console.info(`a study of ${SIZE >> 20} MiB took ${(most / 1024 / 1024).toFixed(1)} MiB`);
+    console.info(
+      `a study of ${SIZE >> 20} MiB took ${megabytes(afterUpload)} MiB in, ${megabytes(most)} MiB in and out`,
+    );
     expect(most).toBeLessThan(MEMORY);
 
     // A part of it, across the border of two chunks, and what a slow reader holds.
@@ -168,7 +173,7 @@ describe('big content', () => {
     const slow = await open(ref);
     slow.pause();
     for (let i = 0; i < 20; i += 1)
-      expect((await stage.ask(doctor, { method: 'GET', path: ref.replace(/.*/, person.ref) })).status).toBe(200);
+      expect((await stage.ask(doctor, { method: 'GET', path: person.ref })).status).toBe(200);
     await filed('text/plain', 1, [Buffer.from('x')]);
     slow.destroy();
   });
@@ -286,7 +291,8 @@ describe('big content', () => {
         headers: { authorization: `Bearer ${holder}`, 'content-type': 'text/plain' },
         body: 'x'.repeat(size),
       });
-    expect((await post(1000)).status).toBe(201);
+    // C6: content of a person's own token comes with its document, and is not larger either.
+    expect((await post(1000)).status).toBe(403);
     const refused = await post(1001);
     expect([refused.status, await refused.text()]).toEqual([413, expect.stringContaining('1000 bytes')]);
     expect(staged()).toBe(0);

@@ -290,15 +290,15 @@ export type Reconciliation = {
   readonly faults: readonly string[];
   /** Records of answers that a client has received whole. */
   readonly confirmed: number;
-  /** Records of answers that nobody is known to have received. */
-  readonly unconfirmed: number;
+  /** Records of answers that nobody is known to have received, each with the line that it is of. */
+  readonly unconfirmed: readonly { readonly record: AuditRecord; readonly line: Line }[];
 };
 
 /** Holds the ledger and the register against each other. `records`: every record there is of the clients of the ledger. */
 export function reconcile(ledger: Ledger, records: readonly AuditRecord[]): Reconciliation {
   const faults: string[] = [];
   let confirmed = 0;
-  let unconfirmed = 0;
+  const unconfirmed: { readonly record: AuditRecord; readonly line: Line }[] = [];
   const byToken = new Map<string, AuditRecord[]>();
   for (const record of records) byToken.set(record.tokenId, [...(byToken.get(record.tokenId) ?? []), record]);
   const requests = new Map<string, string>();
@@ -313,7 +313,7 @@ export function reconcile(ledger: Ledger, records: readonly AuditRecord[]): Reco
       );
     };
     if (line.fate === 'received') confirmed += of.length;
-    else unconfirmed += of.length;
+    else unconfirmed.push(...of.map((record) => ({ record, line })));
 
     const ids = new Set(of.map(({ requestId }) => requestId));
     const stated = line.headers['x-request-id'];

@@ -43,6 +43,8 @@ export type TestServer = {
   readonly stop: () => Promise<number | null>;
   /** SIGKILL. */
   readonly kill: () => Promise<void>;
+  /** Resolves when the running process has ended, whoever ended it. */
+  readonly ended: () => Promise<void>;
   /** Starts again on the same port and store, and waits until it answers. */
   readonly restart: () => Promise<void>;
   /** Ends it and removes the folder. */
@@ -137,6 +139,11 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     stop: () => end('SIGTERM'),
     kill: async () => {
       await end('SIGKILL');
+    },
+    ended: async () => {
+      const running = child;
+      if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
+      await new Promise((resolve) => running.once('exit', resolve));
     },
     restart: start,
     dispose,

@@ -41,11 +41,11 @@ export async function readBinary(work: Work, request: FhirRequest, key: Key): Pr
   const size = (await work.unit.bytes(key))?.size ?? 0;
   const common = { status: 200, etag, lastModified: version.lastUpdated } as const;
   if (form !== undefined) {
-    const { first, chunks } = await decided(work, request, key, { from: 0, to: size - 1 });
+    const open = await decided(work, request, key, { from: 0, to: size - 1 });
     return ok({
       ...common,
       contentType: `application/fhir+${form}; charset=utf-8`,
-      stream: () => wrapped(shellOf(work, resource, form), chunks(first)),
+      stream: () => wrapped(shellOf(work, resource, form), open()),
     });
   }
   const contentType = inertType(asText(resource['contentType']));
@@ -56,7 +56,7 @@ export async function readBinary(work: Work, request: FhirRequest, key: Key): Pr
       : undefined;
   if (range === 'unsatisfiable') return ok(unsatisfiable(size));
   const part = range ?? { from: 0, to: size - 1 };
-  const { first, chunks } = await decided(work, request, key, part);
+  const open = await decided(work, request, key, part);
   return ok({
     ...common,
     status: range === undefined ? 200 : 206,
@@ -66,7 +66,7 @@ export async function readBinary(work: Work, request: FhirRequest, key: Key): Pr
       'content-length': String(part.to - part.from + 1),
       ...(range === undefined ? {} : { 'content-range': `bytes ${part.from}-${part.to}/${size}` }),
     },
-    stream: () => chunks(first),
+    stream: open,
   });
 }
 
@@ -91,20 +91,17 @@ const unsatisfiable = (size: number): Answer => ({
 /** Thrown in the middle of a stream when the next chunk is refused: the connection is cut, so that no part passes for the whole. */
 export class StreamRevoked extends Error {}
 
-type Decided = {
-  readonly first: Uint8Array | undefined;
-  /** The part, beginning with the chunk that was read already. */
-  readonly chunks: (first: Uint8Array | undefined) => AsyncIterable<Uint8Array>;
-};
-
-/** The part of the content, its first chunk read under this decision and its record: nothing comes between them. */
-async function decided(work: Work, request: FhirRequest, key: Key, part: ByteRange): Promise<Decided> {
+/** Opens the part of the content. Its first chunk is read under this decision and its record: nothing comes between them. */
+async function decided(
+  work: Work,
+  request: FhirRequest,
+  key: Key,
+  part: ByteRange,
+): Promise<() => AsyncIterable<Uint8Array>> {
   const index = Math.floor(part.from / CHUNK_BYTES);
-  const first =
-    request.method === 'HEAD' || part.to < part.from
-      ? undefined
-      : await work.unit.chunk(key, work.access.guard('Binary', 'r'), index);
-  return { first, chunks: (read) => decidedChunks(work, key, part, read) };
+  const isAsked = request.method !== 'HEAD' && part.from <= part.to;
+  const first = isAsked ? await work.unit.chunk(key, work.access.guard('Binary', 'r'), index) : undefined;
+  return () => decidedChunks(work, key, part, first);
 }
 
 /** The part, each chunk after the first read in a unit of its own under the rights of that moment: a revocation stops the next one. */

@@ -4,7 +4,14 @@
  * What XML alone can get wrong is refused here, at its place: namespaces, order, elements that R4 does not have, attributes, stray text. What the
  * values mean is judged by the validator, as for JSON.
  */
-import { type Definitions, isPrimitive, type Member, membersOf, type StructureDefinition } from '../definitions.ts';
+import {
+  type Definitions,
+  isPrimitive,
+  isXmlAttribute,
+  type Member,
+  membersOf,
+  type StructureDefinition,
+} from '../definitions.ts';
 import { keepWritten, writeNumber } from '../json-text.ts';
 import { fail, ok, type Result } from '../result.ts';
 import type { Json, JsonObject } from '../types.ts';
@@ -161,9 +168,8 @@ function slotsOf(type: string, structure: StructureDefinition): ReadonlyMap<stri
   const order = Object.keys(structure.elements);
   const made = new Map<string, Slot>();
   for (const [name, member] of membersOf(structure)) {
-    const isAttribute =
-      (member.name === 'id' && structure.kind !== 'resource') || (member.name === 'url' && type === 'Extension');
-    if (!isAttribute) made.set(name, { name, member, place: order.indexOf(member.name) });
+    if (!isXmlAttribute(type, structure, member.name))
+      made.set(name, { name, member, place: order.indexOf(member.name) });
   }
   slots.set(structure, made);
   return made;

@@ -3,7 +3,14 @@
  *
  * Elements stand in the order of the definitions, whatever the order in JSON; numbers are written as `parseJson` remembers them (`1.00`).
  */
-import { type Definitions, isPrimitive, type Member, membersOf, type StructureDefinition } from '../definitions.ts';
+import {
+  type Definitions,
+  isPrimitive,
+  isXmlAttribute,
+  type Member,
+  membersOf,
+  type StructureDefinition,
+} from '../definitions.ts';
 import { asArray, asObject, asText } from '../json.ts';
 import { writtenNumber } from '../json-text.ts';
 import type { Json, JsonObject } from '../types.ts';
@@ -28,10 +35,6 @@ type Place = { readonly name: string; readonly depth: number };
 const line = ({ pretty, parts }: Writing, depth: number): void => {
   if (pretty) parts.push('\n', '  '.repeat(depth));
 };
-
-/** `id` of what is no resource, and `url` of an extension, are attributes. */
-const isAttribute = (type: string, structure: StructureDefinition, name: string): boolean =>
-  (name === 'id' && structure.kind !== 'resource') || (name === 'url' && type === 'Extension');
 
 const structureOf = ({ definitions }: Writing, type: string): StructureDefinition => {
   const structure = definitions.structure(type);
@@ -112,13 +115,13 @@ const checkKnown = (node: JsonObject, members: ReadonlyMap<string, Member>): voi
   }
 };
 
-/** The children of an element, and whether there was one. */
+/** The children of an element, in the order of the definitions. */
 function writeChildren(w: Writing, depth: number, node: JsonObject, type: string): void {
   const structure = structureOf(w, type);
   const members = membersOf(structure);
   checkKnown(node, members);
   for (const [name, member] of members) {
-    if (!isAttribute(type, structure, member.name)) writeMember(w, { name, depth }, node, member);
+    if (!isXmlAttribute(type, structure, member.name)) writeMember(w, { name, depth }, node, member);
   }
 }
 

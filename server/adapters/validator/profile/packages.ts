@@ -78,6 +78,10 @@ const isR4 = (manifest: JsonObject): boolean => {
   return versions.length === 0 || versions.some((version) => version?.startsWith('4.0') === true);
 };
 
+/** Without what is for readers: narrative, mappings, and the differential beside a snapshot are most of a package. */
+const judgedBy = ({ text: _text, mapping: _mapping, differential, ...rest }: JsonObject): JsonObject =>
+  differential === undefined || rest.snapshot !== undefined ? rest : { ...rest, differential };
+
 const RESOURCE_TYPE = /"resourceType"\s*:\s*"(StructureDefinition|ValueSet|CodeSystem|ImplementationGuide)"/;
 
 /** Reads one package. Throws one sentence on what is not one. */
@@ -97,7 +101,7 @@ export async function readPackage(path: string): Promise<FhirPackage> {
     if (name === 'package.json' || !RESOURCE_TYPE.test(text)) continue;
     const resource = objectIn(name, text);
     if (resource.resourceType === 'ImplementationGuide') guide = asText(resource.url);
-    if (CONFORMANCE_TYPES.includes(asText(resource.resourceType) ?? '')) resources.push(resource);
+    if (CONFORMANCE_TYPES.includes(asText(resource.resourceType) ?? '')) resources.push(judgedBy(resource));
   }
   return { id, version, guide, resources };
 }

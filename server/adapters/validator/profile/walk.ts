@@ -93,7 +93,7 @@ export const judge = (run: Run, { value, profile, path, resource }: Judged): rea
   const of = run.known.get(value) ?? new Map<string, readonly Finding[]>();
   run.known.set(value, of);
   // What was judged without a place, to tell slices apart, is not what is reported.
-  const key = `${path === '' ? '?' : ''}${compiled.url}`;
+  const key = `${path === '' || path.startsWith('.') ? '?' : ''}${compiled.url}`;
   const known = of.get(key);
   if (known !== undefined) return known;
   of.set(key, []);
