@@ -176,6 +176,9 @@ describe.skipIf(!serverExists())('writing documents', () => {
         ],
         ['no INS', dr1, changed({ identifier: [] }), 422],
         ['the identity of another person', s.feeder('s1'), s.feed(p, { traits: other.traits }), 422, 'W1'],
+        ['without a birth date', dr1, changed({ birthDate: undefined }), 422, 'W1'],
+        ['without a gender', dr1, changed({ gender: undefined }), 422, 'W1'],
+        ['without a name', dr1, changed({ name: undefined }), 422, 'W1'],
         [
           'no identity',
           dr1,

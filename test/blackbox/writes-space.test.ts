@@ -579,6 +579,20 @@ describe.skipIf(!serverExists())('writing messages, teams, appointments, identit
     );
   });
 
+  it('A3, W16: a member consults from when the team is written until they are taken out', async () => {
+    const p = await s.person();
+    const { document } = await s.fed(s.professional('dr1', { structure: 's3' }), s.feed(p));
+    const member = (): string => s.professional('dr3');
+    const reads = async (): Promise<number> => (await s.ask(member(), get(document))).status;
+    expect(await reads()).toBe(404);
+    const members = [s.known('dr3')];
+    const body = careTeamBody({ subject: p.ref, organization: s.known('s1'), members, status: 'active' });
+    const team = await s.made(s.feeder('s1'), post(body));
+    expect(await reads()).toBe(200);
+    await s.done(s.holder(p), patch(team, [{ op: 'remove', path: '/participant' }]));
+    expect(await reads()).toBe(404);
+  });
+
   it('W17: appointments', async () => {
     const p = await s.person();
     const other = await s.person();

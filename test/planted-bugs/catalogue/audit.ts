@@ -40,7 +40,7 @@ export const AUDIT: readonly PlantedBug[] = [
     file: DISPATCH,
     find: 'if (work.ok) await refuse(work.value, request, interaction, error.failure);',
     replace: 'if (work.ok) work.value.traces.length = 0;',
-    caughtBy: [WRITTEN, 'test/unit/app/record.test.ts'],
+    caughtBy: ['test/unit/app/record.test.ts'],
   },
   {
     id: 'audit/refusals-of-a-batch-forgotten',
@@ -72,7 +72,7 @@ export const AUDIT: readonly PlantedBug[] = [
     file: SEARCH,
     find: 'work.traces.push({ owner: included.owner, item: `${included.type}/${included.id}` });',
     replace: 'work.asked.add(included.type);',
-    caughtBy: ['test/blackbox/searches.test.ts', `${STORIES}#07-`],
+    caughtBy: [`${STORIES}#07-`],
   },
   {
     id: 'audit/not-modified-forgotten',
@@ -170,9 +170,9 @@ export const AUDIT: readonly PlantedBug[] = [
     fault:
       'The rules of a search are those of the items found: they tell a reader of the register about items out of their sight.',
     file: RECORD,
-    find: "interaction.action === 'read' && named.size === 1 && item !== undefined",
-    replace: 'named.size === 1 && item !== undefined',
-    caughtBy: [TWINS, REGISTER],
+    find: "interaction.action === 'read' && named.size === 1 && item !== undefined && interaction.item !== undefined;",
+    replace: 'named.size === 1 && item !== undefined;',
+    caughtBy: [REGISTER, `${STORIES}#07-`],
   },
   {
     id: 'audit/address-of-the-first-request',

@@ -57,7 +57,7 @@ export const EXPLAIN: readonly PlantedBug[] = [
     file: THEN,
     find: 'readEvent(asObject(JSON.parse(await bodyFor(work, version)) as Json) ??',
     replace: 'readEvent(asObject(JSON.parse(version.body || (await bodyFor(work, version))) as Json) ??',
-    caughtBy: [`${TOLD}#explain`],
+    caughtBy: ['test/blackbox/explained-sight.test.ts'],
   },
   {
     id: 'explain/rights-nobody-showed',
@@ -66,7 +66,7 @@ export const EXPLAIN: readonly PlantedBug[] = [
     find: "const current = await work.unit.read(key, work.access.guard(version.type, 'r'));",
     replace:
       "const current = await work.unit.read(key, { ...work.access.guard(version.type, 'r'), residual: { op: 'all' } });",
-    caughtBy: [`${TOLD}#explain`],
+    caughtBy: ['test/blackbox/explained-sight.test.ts'],
   },
   {
     id: 'explain/caregiver-evaluates',

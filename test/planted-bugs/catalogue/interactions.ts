@@ -147,7 +147,7 @@ export const INTERACTIONS: readonly PlantedBug[] = [
     file: 'server/app/types/care-team.ts',
     find: 'feedsSpace: true,',
     replace: 'feedsSpace: false,',
-    caughtBy: ['test/blackbox/writes-space.test.ts#W16', 'test/oracle/differential.test.ts#decisions at least'],
+    caughtBy: ['test/blackbox/writes-space.test.ts#A3, W16'],
   },
   {
     id: 'interactions/stream-goes-on',

@@ -70,7 +70,7 @@ export const NOTICES_FAULTS: readonly PlantedBug[] = [
     file: TELL,
     find: 'if (full) work.afterwards.push(() => remember(work.deps.toldSessions, session, until));',
     replace: 'if (full) remember(work.deps.toldSessions, session, until);',
-    caughtBy: ['test/unit/app/record.test.ts', NOTICES],
+    caughtBy: ['test/unit/app/notices.test.ts'],
   },
   {
     id: 'notices/preferences-ignored',

@@ -146,8 +146,8 @@ export const QUERY: readonly PlantedBug[] = [
     id: 'query/compartment-of-everybody',
     fault: 'A search in the compartment of a person is one of the whole type.',
     file: SEARCH,
-    find: "within: person === undefined ? ALL : term('_owner', person)",
-    replace: "within: person === undefined ? ALL : or(term('_owner', person), ALL)",
+    find: "within: about === undefined ? ALL : term('_owner', about)",
+    replace: "within: about === undefined ? ALL : or(term('_owner', about), ALL)",
     caughtBy: [SEARCHES, `${STORIES}#07-`],
   },
   {

@@ -70,7 +70,7 @@ const posted = (type: 'batch' | 'transaction', url: string): Asked => ({
   address: '',
   json: { resourceType: 'Bundle', type, entry: [{ request: { method: 'GET', url } }] },
 });
-const unchanged: Asked = { address: document, headers: { 'if-none-match': 'W/"1"' } };
+const unchanged: Asked = { address: document, headers: { 'if-none-match': '*' } };
 const nothingFound: Asked = { address: `List?patient=${person}&code=none` };
 const attempt: Asked = { address: `DocumentReference/${hidden.id}` };
 
@@ -102,6 +102,25 @@ describe('recorded in the same unit, before the answer is there', () => {
     watch.full = true;
     await expect(stage.ask(token, asked)).rejects.toThrow('the disk is full');
   });
+});
+
+test('a refusal that came after something was written: that is undone, and the attempt is recorded all the same', async () => {
+  await stage.ask(token, { method: 'POST', address: `${document}/$unmask` });
+  watch.units = [];
+  const entries = [
+    { request: { method: 'POST', url: `${document}/$mask` } },
+    { request: { method: 'GET', url: attempt.address } },
+  ];
+  const json = { resourceType: 'Bundle', type: 'transaction', entry: entries };
+  const { response } = await stage.ask(token, { method: 'POST', address: '', json });
+  expect(response.status).toBe(404);
+  const [undone = [], recorded = []] = watch.units;
+  expect(undone.map((put) => put.key.type)).toEqual(['DocumentReference']);
+  expect(recorded.map((put) => [put.key.type, (JSON.parse(put.body) as { outcome: string }).outcome])).toEqual([
+    ['AuditEvent', '4'],
+  ]);
+  const after = await stage.ask(token, { address: document });
+  expect(String(after.response.body)).not.toContain('MASQUE_PS');
 });
 
 describe('about whom it is', () => {
