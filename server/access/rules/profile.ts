@@ -3,7 +3,7 @@ import { and, not, owner } from '../../query/predicate.ts';
 import { type Asking, grant, type Part, part, type Rows, type Vote } from '../decision.ts';
 import { denied, permitted } from '../space.ts';
 import { holderItems, representativeItems } from './documents.ts';
-import { delegated, gate, ownSpace, s1, treatOnly } from './gate.ts';
+import { delegated, gate, namesOf, ownSpace, s1, treatOnly } from './gate.ts';
 import { payerLabels } from './labels.ts';
 
 /** D3: the types of the medical profile. */
@@ -18,8 +18,11 @@ export const PROFILE_TYPES = [
 ] as const;
 
 /** D3: the person shares their medical profile. */
-const shared = ({ now }: Asking): Part =>
-  part('D3', and(owner(permitted('profile-sharing', '', now)), owner(not(denied('profile-sharing', [], now)))));
+const shared = ({ caller, now }: Asking): Part =>
+  part(
+    'D3',
+    and(owner(permitted('profile-sharing', '', now)), owner(not(denied('profile-sharing', namesOf(caller), now)))),
+  );
 
 const own = (asking: Asking): readonly Part[] => [part('D3', ownSpace(asking)), s1(asking, 'holder')];
 
