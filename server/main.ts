@@ -37,9 +37,8 @@ import { RELEASE } from './release.ts';
 
 const OLDEST_NODE = 24;
 const MAX_BUNDLE_ENTRIES = 1000;
-/** How often uploads that nobody took are dropped, and how old they are then (contract.md: within the hour). */
+/** How often uploads that nobody took are dropped. */
 const SWEEP_EVERY_MS = 10 * 60_000;
-const UPLOAD_LIFE_MS = 3_600_000;
 /** How often the announcement clock (W7) looks for what is due. */
 const CLOCK_EVERY_MS = 2_000;
 const WHOLE_EVERY_ROUNDS = 300;
@@ -182,15 +181,15 @@ export async function start(config: Config): Promise<Running> {
     ids: randomIds,
     clock: systemClock,
   });
-  // What was on its way in when the process before this one ended belongs to nobody.
-  await store.sweep(Date.now());
+  // An upload lives as long as its request: what is older was left by a process that ended. Younger ones may be another server's.
+  await store.sweep(Date.now() - HTTP_LIMITS.requestMs);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(config.port, config.host, resolve);
   });
   const sweeping = setInterval(() => {
     // What a store that cannot be reached keeps, the next sweep drops.
-    void store.sweep(Date.now() - UPLOAD_LIFE_MS).catch(() => undefined);
+    void store.sweep(Date.now() - HTTP_LIMITS.requestMs).catch(() => undefined);
   }, SWEEP_EVERY_MS);
   sweeping.unref();
   const clockwork = announcementClock(deps, log);

@@ -51,7 +51,6 @@ const document = profile({
   ],
   elements: [
     el('DocumentReference.docStatus', NONE),
-    el('DocumentReference.type', SOME),
     el('DocumentReference.subject', { ...SOME, ...to('Patient') }),
     el('DocumentReference.securityLabel', {
       constraint: [

@@ -156,9 +156,7 @@ function assembled(draft: AuditDraft, { now, secret: isSecret, agents, request }
         .filter((i) => i !== draft.person)
         .map((item) => ({ what: { reference: item }, type: OBJECT, role: role('4') })),
       ...(draft.person === undefined
-        ? detail.length === 0
-          ? []
-          : [{ type: OBJECT, role: role('13'), detail }]
+        ? []
         : [
             {
               what: { reference: draft.person },
@@ -168,7 +166,10 @@ function assembled(draft: AuditDraft, { now, secret: isSecret, agents, request }
             },
           ]),
       ...(draft.query === undefined ? [] : [{ type: OBJECT, role: role('24'), query: base64(draft.query) }]),
-      ...(request === undefined ? [] : [request]),
+      // About nobody, the rules stand with the request: BALP has no place for an object that names nothing.
+      ...(request === undefined
+        ? []
+        : [draft.person === undefined && detail.length > 0 ? { ...request, detail } : request]),
     ],
   };
 }

@@ -182,10 +182,19 @@ async function byId(built: Built, asking: Asking, ledger: Ledger): Promise<void>
   ledger.check('one body for every 404', true, bodies.size <= 1 ? true : [...bodies]);
 }
 
+/** What leaves out the resources that the server wrote by itself meanwhile, of which the world knows nothing: notices, and tasks of refused feeds. */
+const OF_THE_WORLD: Readonly<Record<string, string>> = {
+  Communication: '&category:not=notification',
+  Task: '&code:not=feed-quarantine',
+};
+
+const isNotice = (resource: object): boolean => JSON.stringify(resource).includes('/CodeSystem/notice"');
+
 async function byType(built: Built, asking: Asking, ledger: Ledger): Promise<void> {
   await together(searched, async (type) => {
-    const first = await ledger.get(`${type}?_count=7`);
-    const posted = await ledger.post(`${type}/_search`, '_summary=count');
+    const only = OF_THE_WORLD[type] ?? '';
+    const first = await ledger.get(`${type}?_count=7${only}`);
+    const posted = await ledger.post(`${type}/_search`, `_summary=count${only}`);
     if (!mayAsk(built.world, asking.caller, type, {})) {
       ledger.check(`search ${type}`, 403, first.status);
       ledger.check(`count ${type}`, 403, posted.status);
@@ -250,9 +259,9 @@ async function byPerson(built: Built, asking: Asking, ledger: Ledger): Promise<v
     const everything = await ledger.get(`Patient/${id}/$everything`);
     if (!sees) ledger.check(`everything of ${person.id}`, 404, everything.status, person);
     else {
-      const answered = (await allResources(built, ledger.token, everything)).map(
-        (one) => `${one.resourceType}/${logical(ids, one.resourceType, String(one.id))}`,
-      );
+      const answered = (await allResources(built, ledger.token, everything))
+        .filter((one) => !isNotice(one))
+        .map((one) => `${one.resourceType}/${logical(ids, one.resourceType, String(one.id))}`);
       const types = [
         'Patient',
         'DocumentReference',

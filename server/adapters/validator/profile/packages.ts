@@ -35,6 +35,8 @@ const filesIn = (tar: Uint8Array): Promise<ReadonlyMap<string, string>> =>
     const archive = extract();
     let entries = 0;
     archive.on('entry', (header, stream, next) => {
+      // An archive that is given up takes the entry under way with it.
+      stream.on('error', reject);
       entries += 1;
       const size = header.size ?? 0;
       if (entries > MOST_ENTRIES || size > MOST_ENTRY_BYTES) {
@@ -47,7 +49,6 @@ const filesIn = (tar: Uint8Array): Promise<ReadonlyMap<string, string>> =>
         // INVARIANT: no encoding is set on the stream, so that it gives bytes.
         if (wanted) chunks.push(chunk as Uint8Array);
       });
-      stream.on('error', reject);
       stream.on('end', () => {
         if (wanted) files.set(header.name.slice('package/'.length), Buffer.concat(chunks).toString('utf8'));
         next();
