@@ -377,6 +377,27 @@ async function story(): Promise<void> {
     },
   );
   showRegister(register);
+
+  step('And what she was told without asking');
+  const notices = await play(
+    { path: 'Communication?category=notification&_sort=sent', token: camille },
+    {
+      who: 'Camille ESSAI',
+      says: 'reads her notices',
+      expected: 200,
+      why: 'O2: written with what they tell of, without health data or names. The emergency was told to Dr Alice as well.',
+    },
+  );
+  showNotices(notices);
+}
+
+/** The sentence of each notice, in French as the person reads it. */
+function showNotices(answer: Answered): void {
+  const entries = (answer.json?.['entry'] ?? []) as readonly {
+    readonly resource: { readonly payload?: readonly { readonly contentString?: string }[] };
+  }[];
+  print('');
+  for (const { resource } of entries) print(`   ${resource.payload?.[0]?.contentString ?? ''}`);
 }
 
 // ---- the register of accesses -------------------------------------------------------------------------------------

@@ -561,6 +561,12 @@ describe.skipIf(!serverExists())('write interactions', () => {
       [p],
       [
         ['no c', scoped('patient/RelatedPerson.ruds'), post(related()), 403],
+        [
+          'no c, before the body is looked at',
+          scoped('patient/RelatedPerson.ruds'),
+          post({ resourceType: 'RelatedPerson' }),
+          403,
+        ],
         ['no u: PUT', scoped('patient/RelatedPerson.crds'), put(body), 403],
         [
           'no u: PATCH',
