@@ -50,7 +50,6 @@ const document = profile({
     },
   ],
   elements: [
-    el('DocumentReference.docStatus', NONE),
     el('DocumentReference.subject', { ...SOME, ...to('Patient') }),
     el('DocumentReference.securityLabel', {
       constraint: [

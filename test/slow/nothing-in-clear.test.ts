@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CHUNK_BYTES } from '../../server/adapters/store-sqlite/content.ts';
+import { CHUNK_BYTES } from '../../server/ports/store.ts';
 import { get, mask, type Person, post, type Stage, startStage } from '../blackbox/stage.ts';
 import { appointmentBody, communicationBody, listBody, relatedPersonBody } from '../support/fhir-bodies.ts';
 import { serverExists } from '../support/server.ts';

@@ -1,14 +1,12 @@
 /** Bytes in chunks: staged by streams, taken over by versions, read chunk by chunk. */
 import { createHash, randomUUID } from 'node:crypto';
 import { type Instant, type Key, refOf } from '../../fhir/types.ts';
-import { type Upload, UploadTooLarge } from '../../ports/store.ts';
+import { CHUNK_BYTES, type Upload, UploadTooLarge } from '../../ports/store.ts';
 import { chunkRead, chunkStored } from './documents.ts';
 import { asUnavailable } from './faults.ts';
 import type { Collections, CurrentDocument } from './schema.ts';
 import { currentOf, type Sight } from './sight.ts';
 
-/** Bytes of one chunk: also what an upload holds in memory; far from the 16 MiB of a document. */
-export const CHUNK_BYTES = 262_144;
 /** More chunks than this are not counted on: 256 GiB in one content. */
 const CHUNKS = 2 ** 20;
 

@@ -1,7 +1,7 @@
 /** Bytes in chunks: staged by streams, taken over by versions, read chunk by chunk. */
 import { createHash, randomUUID } from 'node:crypto';
 import type { Instant, Key, Ref } from '../../fhir/types.ts';
-import { type Upload, UploadTooLarge } from '../../ports/store.ts';
+import { CHUNK_BYTES, type Upload, UploadTooLarge } from '../../ports/store.ts';
 import type { Guard } from '../../query/plan.ts';
 import { contextOf, type DataKey, KEY_BYTES, keyFrom, newKey, open, seal, Unreadable } from '../vault/seal.ts';
 import { blobOf, type Core } from './core.ts';
@@ -10,8 +10,6 @@ import type { GroupCommit } from './group-commit.ts';
 import { type Current, currentOf, visible } from './resources.ts';
 import { sql } from './sql.ts';
 
-/** Bytes of one chunk: also what an upload holds in memory. */
-export const CHUNK_BYTES = 262_144;
 /** A chunk's key is `blob * 2^20 + index`: 256 GiB in one content. */
 const CHUNKS = 2 ** 20;
 /** So many chunks are dropped in one piece of work: 16 MiB. */

@@ -1,7 +1,7 @@
 /** rules.md O3: the content of a Binary is sent chunk by chunk, and each one is decided when its turn comes. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CHUNK_BYTES } from '../../../server/adapters/store-sqlite/content.ts';
+import { CHUNK_BYTES } from '../../../server/ports/store.ts';
 import type { World, WorldCaller } from '../../oracle/world.ts';
 import { type Dispatching, dispatching } from '../../support/dispatching.ts';
 import { twinWorld } from '../../support/twin-run.ts';

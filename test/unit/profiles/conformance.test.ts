@@ -355,7 +355,6 @@ const WRONG: readonly (readonly [name: string, resource: Resource, said: RegExp]
     /managingOrganization: at most 1/,
   ],
   ['a team without its person', without(RIGHT['team'] as Resource, 'subject'), /CareTeam\.subject: at least 1/],
-  ['a docStatus', { ...document, docStatus: 'final' }, /docStatus: at most 0/],
   [
     'bytes in the document',
     { ...document, content: [{ attachment: { contentType: 'text/plain', data: 'YQ==' } }] },
