@@ -148,6 +148,16 @@ describe('representatives', () => {
     expect(await told(stage.representative(related, person))).toEqual(['ACCES_DMP_PS', 'AJOUT_DOCUMENT']);
   });
 
+  it('hear nothing of a secret session that looked at what they see', async () => {
+    const person = await stage.person('active', '2012-01-01');
+    await stage.grant(person, 'dr1');
+    const { related } = await stage.delegate(person, 'legal');
+    const { document } = await stage.fed(stage.feeder('s2'), stage.feed(person));
+    await stage.done(stage.professional('dr1', { secret: true }), get(document));
+    expect(await told(stage.holder(person))).toEqual(['ACCES_DMP_PS', 'AJOUT_DOCUMENT']);
+    expect(await told(stage.representative(related, person))).toEqual(['AJOUT_DOCUMENT']);
+  });
+
   it('tell the holder of what they deposit, as the holder does not tell themselves', async () => {
     const person = await stage.person();
     const { related } = await stage.delegate(person, 'caregiver', ['message']);

@@ -476,6 +476,15 @@ export function describeResourceStore(name: string, make: () => Promise<StoreUnd
         expect(last).toMatchObject({ more: false, total: 2 });
       });
 
+      test('totals of a few candidates, found by one term, are of those that the guard lets through', async () => {
+        await puts(
+          ...[0, 1, 2, 3, 4].map((i) => version(`a${i}`, { terms: ['x=1', ...(i < 2 ? ['_label=masked'] : [])] })),
+        );
+        const guard = guardWith(TYPE, not(term('_label', 'masked')));
+        const page = await search(term('x', '1'), { limit: 2, total: true }, guard);
+        expect([ids(page.matches), page.more, page.total]).toEqual([['a2', 'a3'], true, 3]);
+      });
+
       test('asks the owner about the space, for one person and across persons', async () => {
         await puts(
           version('a', { owner: 'Patient/p' }),

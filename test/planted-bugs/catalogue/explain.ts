@@ -69,14 +69,6 @@ export const EXPLAIN: readonly PlantedBug[] = [
     caughtBy: ['test/blackbox/explained-sight.test.ts'],
   },
   {
-    id: 'explain/caregiver-evaluates',
-    fault: 'W12: a caregiver finds out what a change of rights would bring.',
-    file: EVALUATE,
-    find: "return (await decidesFor(work, person)) ? ok(person) : forbidden('W12', 'a caregiver does not manage accesses');",
-    replace: "return (await decidesFor(work, person)) || isHolderSide(work) ? ok(person) : forbidden('W12', '');",
-    caughtBy: [`${TOLD}#evaluate`],
-  },
-  {
     id: 'explain/evaluate-counts-the-hidden',
     fault: '`$evaluate` counts items that the one who asks does not see.',
     file: EVALUATE,
