@@ -711,6 +711,7 @@ describe.skipIf(!serverExists())('transactions and batches', () => {
       [of],
       [
         ['no c', scoped, transaction([creates(related('X', of))]), 403],
+        ['no c, before the body is looked at', scoped, transaction([creates({ resourceType: 'RelatedPerson' })]), 403],
         ['no c, and the condition matches', scoped, transaction([creates(related('X', of), s.urn(), found)]), 403],
         [
           'C5: centre 15 without a person',
