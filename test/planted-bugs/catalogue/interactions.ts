@@ -114,15 +114,13 @@ export const INTERACTIONS: readonly PlantedBug[] = [
     caughtBy: [BUNDLES],
   },
   {
-    id: 'interactions/scopes-not-asked-inside-bundles',
-    fault: 'Creating needs no scope, since the Bundle had one.',
+    id: 'interactions/creation-tried-before-its-scope',
+    fault:
+      'A creation is tried before its scope is asked for: what is wrong with it is told to a token that may not create.',
     file: WRITE,
-    find: `export async function createAs(work: Work, type: string, body: Json | undefined, id: string): Promise<Result<Version>> {
-  const allowed = mayTry(work, 'c', type);
-  if (!allowed.ok) return allowed;
-`,
-    replace: `export async function createAs(work: Work, type: string, body: Json | undefined, id: string): Promise<Result<Version>> {
-`,
+    find: '  const scope = inScope(work, letter, type);\n  if (!scope.ok) return scope;\n  return isTraitsOnly',
+    replace:
+      "  const scope = letter === 'c' ? ok(undefined) : inScope(work, letter, type);\n  if (!scope.ok) return scope;\n  return isTraitsOnly",
     caughtBy: [PLAIN, BUNDLES, 'test/blackbox/searches.test.ts'],
   },
   {
