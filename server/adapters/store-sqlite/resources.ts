@@ -12,7 +12,7 @@ import type { Hidden } from './facets.ts';
 import { isLocal, judge } from './judge.ts';
 import { indexPending } from './pending.ts';
 import { openVersion } from './sealed.ts';
-import { raw, type SqlValue, sql } from './sql.ts';
+import { raw, type Sql, type SqlValue, sql } from './sql.ts';
 
 /** A resource as its row has it. */
 export type Current = {
@@ -125,15 +125,41 @@ export function holdsFor(core: Core, current: Current, p: Predicate): boolean {
     const { updated, marks } = current;
     return judge(p, { type, id, owner, updated, marks, hashes: () => rest().hashes, rest, space }, core.words.hash);
   }
-  const scope = resourceScope(current.key.type, 0);
-  const rest = specialise(p, space());
-  indexPending(core, linkedTypes(rest, current.key.type));
-  return (
-    core.db.get(
-      sql`SELECT 1 FROM resource ${raw(scope.alias)} WHERE ${raw(scope.alias)}.rid = ${current.rid} AND ${condition(rest, scope, core.words)}`,
-    ) !== undefined
-  );
+  const { text, args, types } = spelled(core, p, current.key.type, space());
+  indexPending(core, types);
+  return core.db.get({ text, args: [current.rid, ...args] }) !== undefined;
 }
+
+/** A predicate as the question about one row, whose number is the first value; and the types that it walks the links of. */
+type Spelled = Sql & { readonly types: readonly string[] };
+
+/**
+ * A guard is asked about many rows of one person in a row (every item that a page of the register names), so what it comes to is
+ * remembered with the predicate itself, as long as the space is the same and no name or person became known that it could have spoken of.
+ */
+function spelled(core: Core, p: Predicate, type: string, space: IndexEntry | undefined): Spelled {
+  const known = questions.get(p);
+  const made = core.words.made();
+  if (known?.core === core && known.type === type && known.space === space && known.made === made) return known.spelled;
+  const scope = resourceScope(type, 0);
+  const rest = specialise(p, space);
+  const row = raw(scope.alias);
+  const where = sql`SELECT 1 FROM resource ${row} WHERE ${row}.rid = ? AND ${condition(rest, scope, core.words)}`;
+  const answer = { ...where, types: [...new Set(linkedTypes(rest, type))] };
+  questions.set(p, { core, type, space, made, spelled: answer });
+  return answer;
+}
+
+const questions = new WeakMap<
+  Predicate,
+  {
+    readonly core: Core;
+    readonly type: string;
+    readonly space: IndexEntry | undefined;
+    readonly made: number;
+    readonly spelled: Spelled;
+  }
+>();
 
 /** The current row, when the guard lets it through. */
 export function visible(core: Core, key: Key, guard: Guard): Current | undefined {

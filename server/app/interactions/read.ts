@@ -21,16 +21,28 @@ export function inScope(work: Work, letter: 'c' | 'r' | 'u' | 'd' | 's', type: s
     : ok(undefined);
 }
 
+/** What was found of items in this unit, as long as it has written nothing: a page of the register names the same ones again and again. */
+const looked = new WeakMap<Work, Map<string, boolean>>();
+
+/** Whether an item that an AuditEvent names is in the caller's sight now (D8). */
+async function seesItem(work: Work, item: string): Promise<boolean> {
+  const key = keyOf(item);
+  if (!work.deps.declarations.has(key.type)) return false;
+  const look = () => work.unit.test(key, work.access.sight(key.type), ALL);
+  if (work.written.any) return look();
+  const known = looked.get(work) ?? new Map<string, boolean>();
+  looked.set(work, known);
+  const found = known.get(item) ?? (await look());
+  known.set(item, found);
+  return found;
+}
+
 /** The body as this caller sees it: an AuditEvent names no item that they could not read now (D8); everything else is served as stored. */
 export async function bodyFor(work: Work, version: Version): Promise<string> {
   if (version.type !== 'AuditEvent' || work.caller.kind === 'operator' || version.body === '') return version.body;
   const event = parsed(version);
   const inSight = new Set<string>();
-  for (const item of itemsOf(event)) {
-    const key = keyOf(item);
-    if (!work.deps.declarations.has(key.type)) continue;
-    if (await work.unit.test(key, work.access.sight(key.type), ALL)) inSight.add(item);
-  }
+  for (const item of itemsOf(event)) if (await seesItem(work, item)) inSight.add(item);
   const shown = redacted(event, (item) => inSight.has(item));
   return JSON.stringify(work.caller.kind === 'professional' ? withoutSecretMark(shown) : shown);
 }
