@@ -128,7 +128,7 @@ describe('the demonstration', () => {
     try {
       const { code, output } = await run({ CARNET_PORT: String(port) });
       expect(output).toContain(`Port ${port} is taken by another program`);
-      expect(output).toContain('7 steps, each answered as it must.');
+      expect(output).toContain('8 steps, each answered as it must.');
       expect(output).not.toContain('\u001b[');
       expect(code).toBe(0);
     } finally {

@@ -190,7 +190,8 @@ export function staging(
     let size = 0;
     let index = 0;
     let filled = 0;
-    let buffer = new Uint8Array(CHUNK_BYTES);
+    // Sealing copies, so that one buffer serves the whole content.
+    const buffer = new Uint8Array(CHUNK_BYTES);
     const flush = async (last: boolean): Promise<void> => {
       if (filled === 0) return;
       if (index >= CHUNKS) throw new UploadTooLarge('the content has too many chunks');
@@ -202,7 +203,6 @@ export function staging(
         if (find.get(upload) === undefined) throw new Error('the staged upload is not there');
         insertChunk.run(key, data);
       });
-      buffer = new Uint8Array(CHUNK_BYTES);
       filled = 0;
       index += 1;
     };

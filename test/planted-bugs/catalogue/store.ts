@@ -69,7 +69,7 @@ export const STORE: readonly PlantedBug[] = [
     id: 'store/postponed-rows-not-judged',
     fault: 'A read of an event does not wait for the references that were put off.',
     file: `${SQLITE}/resources.ts`,
-    find: '  indexPending(core, linkedTypes(rest, current.key.type));\n',
+    find: '  indexPending(core, types);\n',
     replace: '',
     also: [
       {
