@@ -19,10 +19,10 @@ export type Config = {
   readonly port: number;
   /** No trailing slash; the only source of the links that the server emits (security.md I-18b). */
   readonly baseUrl: string;
-  /** `path` is a file; `url` is `mongodb://…` or `mongodb+srv://…`, which may hold a password. */
+  /** `path` is a file; a `url` is `mongodb://…` or `mongodb+srv://…`, which may hold a password; `keysUrl`: where the wrapped data keys lie, when elsewhere. */
   readonly store:
     | { readonly kind: 'sqlite'; readonly path: string }
-    | { readonly kind: 'mongodb'; readonly url: string };
+    | { readonly kind: 'mongodb'; readonly url: string; readonly keysUrl?: string | undefined };
   readonly issuers: readonly TrustedIssuer[];
   readonly policy: Policy;
   readonly clock: { readonly kind: 'system' } | { readonly kind: 'file'; readonly path: string };
@@ -51,6 +51,7 @@ const PORT = 'CARNET_PORT';
 const HOST = 'CARNET_HOST';
 const BASE_URL = 'CARNET_BASE_URL';
 const STORE = 'CARNET_STORE';
+const KEYS_STORE = 'CARNET_KEYS_STORE';
 const ISSUERS = 'CARNET_ISSUERS';
 const POLICY = 'CARNET_POLICY';
 const CLOCK_FILE = 'CARNET_CLOCK_FILE';
@@ -63,7 +64,8 @@ const LOG = 'CARNET_LOG';
 const PACKAGES = 'CARNET_PACKAGES';
 
 /** A file, or the URL of a replica set or a cluster. */
-const STORES = '^(sqlite:[^?\\0]+|mongodb(\\+srv)?://[^\\s/?#]+(/[^\\s#]*)?)$';
+const MONGODB = 'mongodb(\\+srv)?://[^\\s/?#]+(/[^\\s#]*)?';
+const STORES = `^(sqlite:[^?\\0]+|${MONGODB})$`;
 
 /** Every variable, with its default where one exists. The schema is what a value must look like before it is read further. */
 const VARIABLES = {
@@ -71,6 +73,7 @@ const VARIABLES = {
   [HOST]: { type: 'string', pattern: '^[A-Za-z0-9.:-]{1,253}$', default: '127.0.0.1' },
   [BASE_URL]: { type: 'string', maxLength: 512, pattern: '^https?://[^\\s?#@]+[^\\s?#@/]$' },
   [STORE]: { type: 'string', pattern: STORES, default: 'sqlite:./data/carnet.db' },
+  [KEYS_STORE]: { type: 'string', pattern: `^${MONGODB}$` },
   [ISSUERS]: { type: 'string', minLength: 1 },
   [POLICY]: { type: 'string', minLength: 1 },
   [CLOCK_FILE]: { type: 'string', minLength: 1 },
@@ -91,6 +94,7 @@ const EXPECTED: Readonly<Record<Variable, string>> = {
   [HOST]: 'a host name or an address',
   [BASE_URL]: 'an http(s) url without a trailing slash, a query, a fragment or a user',
   [STORE]: 'a store that this server has: `sqlite:<file>` or `mongodb://<hosts>/<database>`',
+  [KEYS_STORE]: 'a database for the keys of a store that is a mongodb: `mongodb://<hosts>/<database>`',
   [ISSUERS]: 'the path of a json file',
   [POLICY]: 'the path of a json file',
   [CLOCK_FILE]: 'the path of a file that holds one iso instant with an offset',
@@ -190,7 +194,7 @@ function readSettings(env: Environment): Partial<Record<Variable, string>> {
   // INVARIANT: additional properties were refused above, so that the fault is in one of the variables.
   const variable = name as Variable;
   // The URL of a database may hold a password, which no message shows.
-  const said = variable === STORE ? 'holds a value' : `is \`${env[variable]}\``;
+  const said = variable === STORE || variable === KEYS_STORE ? 'holds a value' : `is \`${env[variable]}\``;
   throw new ConfigError(`${variable} ${said}, which is not ${EXPECTED[variable]}`);
 }
 
@@ -285,13 +289,15 @@ const MAX_MONGODB_BODY_BYTES = 12 * 1024 * 1024;
 
 function readStore(settings: Partial<Record<Variable, string>>): Config['store'] {
   const text = settings[STORE] ?? '';
+  if (text.startsWith('sqlite:') && settings[KEYS_STORE] !== undefined)
+    throw new ConfigError(`${KEYS_STORE} is for a ${STORE} that is a mongodb`);
   if (text.startsWith('sqlite:')) return { kind: 'sqlite', path: text.slice('sqlite:'.length) };
   // Every server of a store must open what another one sealed.
   if (settings[MASTER_KEY_FILE] === undefined)
     throw new ConfigError(`${MASTER_KEY_FILE} must be set when ${STORE} is a mongodb`);
   if (Number(settings[MAX_BODY_BYTES]) > MAX_MONGODB_BODY_BYTES)
     throw new ConfigError(`${MAX_BODY_BYTES} is at most ${MAX_MONGODB_BODY_BYTES} when ${STORE} is a mongodb`);
-  return { kind: 'mongodb', url: text };
+  return { kind: 'mongodb', url: text, keysUrl: settings[KEYS_STORE] };
 }
 
 function readMasterKeyFile(path: string | undefined): string | undefined {

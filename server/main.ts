@@ -73,7 +73,13 @@ async function openStore(config: Config): Promise<OpenStore> {
     });
     return { store, upkeep: store, warnings: [] };
   }
-  const store = await openMongoStore({ ...MONGO_STORE_DEFAULTS, url: config.store.url, clock: systemClock });
+  const store = await openMongoStore({
+    ...MONGO_STORE_DEFAULTS,
+    url: config.store.url,
+    keysUrl: config.store.keysUrl,
+    master: fileMasterKey(masterKeyPath(config.masterKeyFile, '')),
+    clock: systemClock,
+  });
   return { store, warnings: store.warnings };
 }
 

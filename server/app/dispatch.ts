@@ -8,7 +8,7 @@ import { answerOf } from '../fhir/outcome.ts';
 import { type Failure, fail, ok, type Result } from '../fhir/result.ts';
 import type { Instant } from '../fhir/types.ts';
 import type { StoreUnit } from '../ports/store.ts';
-import { ResourceTooLarge, UploadTooLarge } from '../ports/store.ts';
+import { ResourceTooLarge, SearchTooBroad, UploadTooLarge } from '../ports/store.ts';
 import type { Answer, Interaction, Rehearsed } from './answer.ts';
 import { accessOptions } from './caller-access.ts';
 import type { Deps } from './deps.ts';
@@ -46,7 +46,7 @@ export function createDispatch(deps: Deps): (request: FhirRequest) => Promise<Di
     if (request.bearer === undefined) return refused({ code: 'unauthenticated', why: 'no bearer token' });
     const claims = await deps.verifier.verify(request.bearer, now);
     if (!claims.ok) return refused(claims.failure);
-    const result = await perform(deps, request, claims.value, now).catch(tooLarge);
+    const result = await perform(deps, request, claims.value, now).catch(tooMuch);
     const about = { callerKind: claims.value.kind, clientId: claims.value.clientId };
     return result.ok
       ? { response: responseOf(request, result.value), ...about }
@@ -62,9 +62,16 @@ const refused = (failure: Failure): Dispatched => {
   };
 };
 
-/** What the store cannot keep in one piece is refused; any other error goes on. */
-const tooLarge = (error: unknown): Result<never> => {
+/** What the store cannot keep in one piece, or not answer at a bearable price, is refused; any other error goes on. */
+const tooMuch = (error: unknown): Result<never> => {
   if (error instanceof ResourceTooLarge) return fail({ code: 'too-large', text: 'the resource is too large' });
+  if (error instanceof SearchTooBroad)
+    return fail({
+      code: 'malformed',
+      faults: [
+        { code: 'too-costly', text: 'the search is too broad: name a person, or ask for the beginning of a text' },
+      ],
+    });
   throw error;
 };
 

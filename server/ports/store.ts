@@ -148,6 +148,9 @@ export class UploadTooLarge extends Error {}
 /** A resource, with what is indexed of it, is more than the store keeps in one piece. Nothing of the unit remains. */
 export class ResourceTooLarge extends Error {}
 
+/** A search that would have to open more of what is sealed than the store opens for one question. Nothing was answered. */
+export class SearchTooBroad extends Error {}
+
 /**
  * The store cannot do this now: not reachable, too slow, too busy. Nothing was disclosed; what was to be written is there wholly or not at
  * all. The edge answers 503 with Retry-After.

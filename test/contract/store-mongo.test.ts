@@ -1,10 +1,15 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { EJSON } from 'bson';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { masterKeyPath } from '../../server/adapters/master-key.ts';
 import {
   MONGO_STORE_DEFAULTS,
   type MongoStoreOptions,
   openMongoStore,
 } from '../../server/adapters/store-mongo/store.ts';
+import { fileMasterKey } from '../../server/adapters/vault/file-master-key.ts';
 import { EMPTY_ENTRY, type IndexEntry } from '../../server/fhir/index-entry.ts';
 import { type Put, type ResourceStore, ResourceTooLarge } from '../../server/ports/store.ts';
 import { guarded } from '../../server/query/plan.ts';
@@ -73,7 +78,8 @@ describe.skipIf(!mongodIsThere())('the mongodb database', () => {
   });
   afterEach(async () => {
     for (const store of opened.splice(0)) await store.close();
-    await shelf.client.db(new URL(shelf.url(name)).pathname.slice(1)).dropDatabase();
+    await database().dropDatabase();
+    await keysDatabase().dropDatabase();
   });
 
   const open = async (part: Partial<MongoStoreOptions> = {}): Promise<ResourceStore> => {
@@ -82,6 +88,7 @@ describe.skipIf(!mongodIsThere())('the mongodb database', () => {
     return store;
   };
   const database = () => shelf.client.db(new URL(shelf.url(name)).pathname.slice(1));
+  const keysDatabase = () => shelf.client.db(`${database().databaseName}_keys`);
 
   const key = (id: string) => ({ type: 'Observation', id });
   const put = (id: string, part: Partial<Put> & { readonly terms?: readonly string[] } = {}): Put => {
@@ -108,7 +115,7 @@ describe.skipIf(!mongodIsThere())('the mongodb database', () => {
       await database()
         .collection<{ readonly _id: string }>('meta')
         .updateOne({ _id: 'store' }, { $set: { schema: 999 } });
-      await expect(open()).rejects.toThrow('the database has schema version 999, this server writes version 1');
+      await expect(open()).rejects.toThrow('the database has schema version 999, this server writes version 2');
     });
 
     test('of another program is refused and left alone', async () => {
@@ -307,9 +314,14 @@ describe.skipIf(!fails)('when MongoDB fails', () => {
 
 test.skipIf(!fails)('a mongod that stands alone is refused', async () => {
   const alone = await startAlone();
+  const folder = mkdtempSync(join(tmpdir(), 'carnet-alone-'));
+  const master = fileMasterKey(masterKeyPath(undefined, join(folder, 'store')));
   try {
-    await expect(openMongoStore({ ...MONGO_STORE_DEFAULTS, clock, url: alone.url })).rejects.toThrow('stands alone');
+    await expect(openMongoStore({ ...MONGO_STORE_DEFAULTS, clock, master, url: alone.url })).rejects.toThrow(
+      'stands alone',
+    );
   } finally {
+    rmSync(folder, { recursive: true, force: true });
     await alone.stop();
   }
 });

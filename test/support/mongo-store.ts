@@ -1,11 +1,15 @@
 /** Stores on a test's own databases, which are emptied rather than made anew: an index costs more than the documents of a test. */
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import {
   MONGO_STORE_DEFAULTS,
   type MongoStoreOptions,
   openMongoStore,
 } from '../../server/adapters/store-mongo/store.ts';
+import { fileMasterKey } from '../../server/adapters/vault/file-master-key.ts';
 import type { ResourceStore } from '../../server/ports/store.ts';
 import type { ReplicaSet } from './mongod.ts';
 
@@ -13,10 +17,12 @@ export type MongoShelf = {
   /** The URL of a database by this name, which nobody else uses. */
   readonly url: (name: string) => string;
   readonly open: (name: string, part?: Partial<MongoStoreOptions>) => Promise<ResourceStore>;
-  /** Drops every document of a database except its own key. */
+  /** Drops every document of a database, but not its keys. */
   readonly empty: (name: string) => Promise<void>;
-  /** Makes `to` hold what `from` holds, its key included. */
+  /** Makes `to` hold what `from` holds, its keys included. */
   readonly copy: (from: string, to: string) => Promise<void>;
+  /** The key file that all its stores are opened with. */
+  readonly keyFile: string;
   readonly client: MongoClient;
   /** Drops the databases. */
   readonly dispose: () => Promise<void>;
@@ -39,10 +45,16 @@ export async function mongoShelf(set: ReplicaSet): Promise<MongoShelf> {
   const url = (name: string): string => set.url(database(name));
   const client = new MongoClient(set.url('admin'), { useBigInt64: true, writeConcern: { w: 'majority' } });
   const collections = async (name: string) => client.db(database(name)).collections();
+  const folder = await mkdtemp(join(tmpdir(), 'carnet-keys-'));
+  const keyFile = join(folder, 'master.key');
+  await writeFile(keyFile, randomBytes(48).toString('base64'), { mode: 0o600 });
   const open: MongoShelf['open'] = (name, part = {}) =>
-    openMongoStore({ ...PATIENT, clock: { now: () => 0 }, ...part, url: url(name) });
+    openMongoStore({ ...PATIENT, clock: { now: () => 0 }, master: fileMasterKey(keyFile), ...part, url: url(name) });
+  /** What a store keeps: its data, and its keys beside them. */
+  const databasesOf = (name: string) => [database(name), `${database(name)}_keys`].map((db) => client.db(db));
   return {
     url,
+    keyFile,
     client,
     open,
     empty: async (name) => {
@@ -52,16 +64,20 @@ export async function mongoShelf(set: ReplicaSet): Promise<MongoShelf> {
     copy: async (from, to) => {
       // Opened once, so that it has its indexes.
       if ((await collections(to)).length === 0) await (await open(to)).close();
-      for (const collection of await collections(from)) {
-        const target = client.db(database(to)).collection(collection.collectionName);
-        await target.deleteMany({});
-        const documents = await collection.find({}).toArray();
-        if (documents.length > 0) await target.insertMany(documents);
+      const targets = databasesOf(to);
+      for (const [i, db] of databasesOf(from).entries()) {
+        for (const collection of await db.collections()) {
+          const target = targets[i]?.collection(collection.collectionName);
+          await target?.deleteMany({});
+          const documents = await collection.find({}).toArray();
+          if (documents.length > 0) await target?.insertMany(documents);
+        }
       }
     },
     dispose: async () => {
-      for (const name of used) await client.db(database(name)).dropDatabase();
+      for (const db of [...used].flatMap(databasesOf)) await db.dropDatabase();
       await client.close();
+      await rm(folder, { recursive: true, force: true });
     },
   };
 }

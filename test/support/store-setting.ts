@@ -31,7 +31,7 @@ export async function storeFor(
     env: { CARNET_STORE: mongodbUrl(name), CARNET_MASTER_KEY_FILE: keyFile },
     dispose: async () => {
       const client = new MongoClient(mongodbUrl(name));
-      await client.db(name).dropDatabase();
+      for (const database of [name, `${name}_keys`]) await client.db(database).dropDatabase();
       await client.close();
     },
   };

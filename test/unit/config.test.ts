@@ -70,8 +70,17 @@ test('a mongodb is read as its url', () => {
   expect(config.store).toEqual({ kind: 'mongodb', url });
 });
 
+test('the keys of a mongodb may have a database elsewhere', () => {
+  const url = 'mongodb://a.example/carnet';
+  const keysUrl = 'mongodb://carnet:secret@keys.example/keys?tls=true';
+  const env = { CARNET_STORE: url, CARNET_KEYS_STORE: keysUrl, CARNET_MASTER_KEY_FILE: file(key) };
+  expect(readConfig(env).store).toEqual({ kind: 'mongodb', url, keysUrl });
+  expect(() => readConfig({ CARNET_KEYS_STORE: keysUrl })).toThrow('CARNET_KEYS_STORE is for a CARNET_STORE');
+});
+
 test('a password in a url is in no message', () => {
-  expect(() => readConfig({ CARNET_STORE: 'mongodb://carnet:secret@' })).toThrow(/^(?!.*secret)/);
+  for (const name of ['CARNET_STORE', 'CARNET_KEYS_STORE'])
+    expect(() => readConfig({ [name]: 'mongodb://carnet:secret@' })).toThrow(/^(?!.*secret)/);
 });
 
 test('every setting is read', () => {

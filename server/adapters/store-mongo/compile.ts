@@ -1,13 +1,13 @@
 /**
  * Predicate → stages of an aggregation. What a document says itself becomes a filter; a step to another document becomes a `$lookup`
- * whose result the filter asks about. `query/matches.ts` is the definition; the agreement test holds this file to it.
+ * whose result the filter asks about. Conditions on sealed text were decided before (`resolve.ts`). `query/matches.ts` is the definition; the agreement test holds this file to it.
  */
 import type { Document } from 'mongodb';
 import { termText } from '../../fhir/index-entry.ts';
 import { unreachable } from '../../fhir/types.ts';
 import { ALL, and, type Bound, not, or, type Predicate } from '../../query/predicate.ts';
 import { COLUMN_RANGE } from '../store-sqlite/facets.ts';
-import { type Hashes, paramName } from './facets.ts';
+import type { Hashes } from './facets.ts';
 
 /** The document a condition speaks about: one of `current`, of this type, or one of `space`. */
 export type Scope = { readonly kind: 'resource'; readonly type: string } | { readonly kind: 'space' };
@@ -104,9 +104,9 @@ function filterOf(p: Predicate, scope: Scope, at: At): Document {
       return termFilter(p.param, p.value, { scope, hashes: at.hashes });
     case 'prefix':
     case 'contains':
-      return stringFilter(p, scope);
+      throw new Error('the database was asked about sealed text');
     case 'range':
-      return rangeFilter(p, scope);
+      return rangeFilter(p, { scope, hashes: at.hashes });
     case 'owner':
     case 'via':
     case 'from':
@@ -116,17 +116,17 @@ function filterOf(p: Predicate, scope: Scope, at: At): Document {
   }
 }
 
-/** Alternatives; those that are hashed terms become one list, which one walk along the index answers. */
+/** Alternatives; those that are hashed terms, ids or owners become one list, which one walk along the index answers. */
 function anyOf(of: readonly Predicate[], scope: Scope, at: At): Document {
-  const listed: bigint[] = [];
+  const listed = new Map<string, unknown[]>();
   const others: Document[] = [];
   for (const q of of) {
     const filter = filterOf(q, scope, at);
-    const hash: unknown = filter['terms'];
-    if (typeof hash === 'bigint') listed.push(hash);
-    else others.push(filter);
+    const [field] = Object.entries(filter);
+    if (q.op !== 'term' || field === undefined) others.push(filter);
+    else listed.get(field[0])?.push(field[1]) ?? listed.set(field[0], [field[1]]);
   }
-  if (listed.length > 0) others.push({ terms: { $in: listed } });
+  for (const [name, values] of listed) others.push({ [name]: { $in: values } });
   const [only] = others;
   if (only === undefined) return FALSE;
   return others.length === 1 ? only : { $or: others };
@@ -138,36 +138,20 @@ function termFilter(param: string, value: string, at: { readonly scope: Scope; r
   return { terms: at.hashes.term(typeOf(at.scope), termText(param, value)) };
 }
 
-/** Longer texts are not made expressions of: the server takes some 32 kB of one. */
-const LONGEST_EXPRESSION = 4_000;
-
-function stringFilter(p: Predicate & { readonly op: 'prefix' | 'contains' }, scope: Scope): Document {
-  const name = paramName(typeOf(scope), p.param);
-  if (p.text.length <= LONGEST_EXPRESSION || scope.kind === 'space') {
-    const pattern = p.op === 'prefix' ? `^${literal(p.text)}` : literal(p.text);
-    return { strings: { $elemMatch: { p: name, s: { $regex: pattern } } } };
-  }
-  const at = { $indexOfBytes: ['$$this.s', { $literal: p.text }] };
-  const there = p.op === 'prefix' ? { $eq: [at, 0] } : { $gte: [at, 0] };
-  const each = { $and: [{ $eq: ['$$this.p', { $literal: name }] }, there] };
-  return { $expr: { $anyElementTrue: [{ $map: { input: '$strings', in: each } }] } };
-}
-
-/** Text that stands for itself in a regular expression; the wire form of one holds no NUL. */
-export const literal = (text: string): string =>
-  text.replace(/[\\^$.*+?()[\]{}|/#-]/g, '\\$&').replaceAll('\0', '\\x00');
-
 const COMPARISON: Readonly<Record<Bound[0], string>> = { '<': '$lt', '<=': '$lte', '>': '$gt', '>=': '$gte' };
 
 const compared = (field: string, bound: Bound | undefined, shift: number): Document =>
   bound === undefined ? {} : { [field]: { [COMPARISON[bound[0]]]: bound[1] - shift } };
 
-function rangeFilter(p: Predicate & { readonly op: 'range' }, scope: Scope): Document {
+function rangeFilter(
+  p: Predicate & { readonly op: 'range' },
+  { scope, hashes }: { readonly scope: Scope; readonly hashes: Hashes },
+): Document {
   if (scope.kind === 'resource' && p.param === COLUMN_RANGE) {
     // One millisecond, half-open.
     return { $and: [compared('updated', p.lo, 0), compared('updated', p.hi, 1)] };
   }
-  const named = { p: paramName(typeOf(scope), p.param) };
+  const named = { p: hashes.param(typeOf(scope), p.param) };
   return { ranges: { $elemMatch: { ...named, ...compared('lo', p.lo, 0), ...compared('hi', p.hi, 0) } } };
 }
 
@@ -198,7 +182,7 @@ function ownerFilter(of: Predicate, hashes: Hashes, steps: Steps): Document {
         localField: 'owner',
         foreignField: '_id',
         as: '_space',
-        pipeline: [{ $match: { entry: { $ne: null } } }, { $project: { terms: 1, strings: 1, ranges: 1 } }],
+        pipeline: [{ $match: { entry: { $ne: null } } }, { $project: { terms: 1, ranges: 1 } }],
       },
     });
   }

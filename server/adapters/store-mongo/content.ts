@@ -2,37 +2,105 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { type Instant, type Key, refOf } from '../../fhir/types.ts';
 import { CHUNK_BYTES, type Upload, UploadTooLarge } from '../../ports/store.ts';
-import { chunkRead, chunkStored } from './documents.ts';
+import {
+  type ContentRecord,
+  contentBytes,
+  newContentKey,
+  openChunk,
+  readContentBytes,
+  sealChunk,
+} from '../vault/content.ts';
+import type { KeyOf } from '../vault/key-ring.ts';
+import { Unreadable } from '../vault/seal.ts';
 import { asUnavailable } from './faults.ts';
-import type { Collections, CurrentDocument } from './schema.ts';
-import { currentOf, type Sight } from './sight.ts';
+import type { Collections, Content, CurrentDocument } from './schema.ts';
+import { bytesOf, contexts, openPiece, sealPiece } from './sealed.ts';
+import { currentOf, keysFor, type Sight, sealingKey } from './sight.ts';
 
 /** More chunks than this are not counted on: 256 GiB in one content. */
 const CHUNKS = 2 ** 20;
 
-const chunkId = (upload: string, index: number): string => `${upload}/${index}`;
+export const chunkId = (upload: string, index: number): string => `${upload}/${index}`;
+
+/** A content with where it lies. */
+export type OpenContent = ContentRecord & { readonly upload: string };
+
+/** What is known of the content of a current document. A tombstone has none. */
+export const contentOf = (sight: Sight, doc: CurrentDocument): Promise<OpenContent | undefined> =>
+  doc.deleted || doc.content === null ? Promise.resolve(undefined) : openedContent(sight, doc, doc.content);
+
+async function openedContent(sight: Sight, doc: CurrentDocument, content: Content): Promise<OpenContent> {
+  const { owner } = doc;
+  const sealed = bytesOf(content.sealed);
+  return contentWith(await keysFor(sight, [{ owner, sealed }]), doc, content);
+}
+
+/** The same with keys that are at hand. */
+export function contentWith(
+  keyOf: KeyOf,
+  doc: Pick<CurrentDocument, 'type' | 'id' | 'owner'>,
+  { upload, sealed }: Content,
+): OpenContent {
+  const context = contexts.content(doc, upload);
+  return { upload, ...readContentBytes(openPiece(keyOf, doc.owner, { context, sealed: bytesOf(sealed) })) };
+}
+
+/**
+ * The content of a document for its next owner: a Binary is nobody's until a document names it, and from then on goes with the person's key. The bytes
+ * stay as they are.
+ */
+export async function contentFor(sight: Sight, before: CurrentDocument, owner: string | null): Promise<Content | null> {
+  const { content } = before;
+  if (content === null || before.owner === owner) return content;
+  const sealed = bytesOf(content.sealed);
+  const context = contexts.content(before, content.upload);
+  const plain = openPiece(await keysFor(sight, [{ owner: before.owner, sealed }]), before.owner, { context, sealed });
+  return { ...content, sealed: sealPiece(await sealingKey(sight, owner), owner, { context, plain }) };
+}
 
 /** Hands a complete staged upload to the current version of `key`. Throws when either is not there. */
 export async function attach(sight: Sight, key: Key, upload: string): Promise<void> {
   const { session } = sight.attempt;
   const doc = await currentOf(sight, key);
   if (doc === undefined) throw new Error('bytes were attached to a resource that does not exist');
-  const staged = await sight.collections.upload.findOneAndDelete({ _id: upload, sha1: { $ne: null } }, { session });
-  if (staged === null || staged.sha1 === null) throw new Error('the staged upload is not there');
-  const content = { upload, size: staged.size, sha1: staged.sha1 };
+  const taken = await sight.collections.upload.deleteOne({ _id: upload, complete: true, dropped: false }, { session });
+  const staged = sight.uploads.get(upload);
+  if (taken.deletedCount === 0 || staged === undefined) throw new Error('the staged upload is not there');
+  const sealed = sealPiece(await sealingKey(sight, doc.owner), doc.owner, {
+    context: contexts.content(key, upload),
+    plain: contentBytes(staged.bytes, staged.size, staged.sha1),
+  });
+  const content = { upload, no: doc.no, sealed };
   await sight.collections.current.updateOne({ _id: refOf(key), place: doc.place }, { $set: { content } }, { session });
   sight.documents.set(refOf(key), { ...doc, content });
 }
 
-/** One chunk of a resource that may be seen. A tombstone has none. */
+/** One chunk of a resource that may be seen. Throws when one that must be there is not, or does not open. */
 export async function chunkOf(sight: Sight, doc: CurrentDocument, index: number): Promise<Uint8Array | undefined> {
-  if (doc.deleted || doc.content === null || !(index >= 0 && index < CHUNKS)) return undefined;
+  const content = await contentOf(sight, doc);
+  if (content === undefined || !(index >= 0 && index * CHUNK_BYTES < content.size)) return undefined;
   const found = await sight.collections.chunk.findOne(
-    { _id: chunkId(doc.content.upload, index) },
+    { _id: chunkId(content.upload, index) },
     { session: sight.attempt.session },
   );
-  return found === null ? undefined : chunkRead(found.data);
+  return openedChunk(content, index, found?.data);
 }
+
+/** A chunk as it was stored. */
+export function openedChunk(content: OpenContent, index: number, data: unknown): Uint8Array {
+  if (!(data instanceof Uint8Array)) throw new Unreadable('a part of the content is missing');
+  const last = (index + 1) * CHUNK_BYTES >= content.size;
+  return openChunk(content.key, { blob: content.upload, index, last }, data);
+}
+
+/** An upload on its way: its key lies in memory alone until a person's key seals it. */
+export type Staged = {
+  readonly bytes: Buffer;
+  readonly started: Instant;
+  readonly size: number;
+  readonly sha1: string;
+};
+export type Uploads = Map<string, Staged>;
 
 export type Staging = {
   stage(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Upload>;
@@ -41,7 +109,7 @@ export type Staging = {
 };
 
 /** Uploads on their way in, one chunk at a time, each acknowledged by a majority. */
-export function staging({ upload: uploads, chunk: chunks }: Collections, now: () => Instant): Staging {
+export function staging({ upload: uploads, chunk: chunks }: Collections, kept: Uploads, now: () => Instant): Staging {
   // `0` is the character after `/`.
   const dropChunks = (upload: string) => chunks.deleteMany({ _id: { $gte: `${upload}/`, $lt: `${upload}0` } });
   /**
@@ -49,7 +117,8 @@ export function staging({ upload: uploads, chunk: chunks }: Collections, now: ()
    * finds what was left half done.
    */
   const drop = async (upload: string): Promise<boolean> => {
-    const { matchedCount } = await uploads.updateOne({ _id: upload }, { $set: { sha1: null, dropped: true } });
+    kept.delete(upload);
+    const { matchedCount } = await uploads.updateOne({ _id: upload }, { $set: { dropped: true } });
     if (matchedCount === 0) return false;
     await dropChunks(upload);
     await uploads.deleteOne({ _id: upload });
@@ -57,17 +126,20 @@ export function staging({ upload: uploads, chunk: chunks }: Collections, now: ()
   };
 
   const receive = async (upload: string, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Upload> => {
-    await uploads.insertOne({ _id: upload, started: now(), size: 0, sha1: null, dropped: false });
+    const started = now();
+    await uploads.insertOne({ _id: upload, started, complete: false, dropped: false });
+    const { bytes, key } = newContentKey();
     const sha1 = createHash('sha1');
     let size = 0;
     let index = 0;
     let filled = 0;
-    let buffer = new Uint8Array(CHUNK_BYTES);
-    const flush = async (): Promise<void> => {
+    // Sealing copies, so that one buffer serves the whole content.
+    const buffer = new Uint8Array(CHUNK_BYTES);
+    const flush = async (last: boolean): Promise<void> => {
       if (filled === 0) return;
       if (index >= CHUNKS) throw new UploadTooLarge('the content has too many chunks');
-      await chunks.insertOne({ _id: chunkId(upload, index), data: chunkStored(buffer.subarray(0, filled)) });
-      buffer = new Uint8Array(CHUNK_BYTES);
+      const data = sealChunk(key, { blob: upload, index, last }, buffer.subarray(0, filled));
+      await chunks.insertOne({ _id: chunkId(upload, index), data });
       filled = 0;
       index += 1;
     };
@@ -76,18 +148,20 @@ export function staging({ upload: uploads, chunk: chunks }: Collections, now: ()
       if (size > maxBytes) throw new UploadTooLarge(`the content is larger than ${maxBytes} bytes`);
       sha1.update(part);
       for (let at = 0; at < part.byteLength; ) {
+        // A full chunk waits for the byte after it: only the last one is sealed as the last.
+        if (filled === CHUNK_BYTES) await flush(false);
         const taken = Math.min(part.byteLength - at, CHUNK_BYTES - filled);
         buffer.set(part.subarray(at, at + taken), filled);
         filled += taken;
         at += taken;
-        if (filled === CHUNK_BYTES) await flush();
       }
     }
-    await flush();
+    await flush(true);
     const digest = sha1.digest('base64');
-    const { matchedCount } = await uploads.updateOne({ _id: upload, dropped: false }, { $set: { size, sha1: digest } });
+    const { matchedCount } = await uploads.updateOne({ _id: upload, dropped: false }, { $set: { complete: true } });
     // Swept or discarded meanwhile: what came belongs to nobody.
     if (matchedCount === 0) throw new Error('the staged upload is not there');
+    kept.set(upload, { bytes, started, size, sha1: digest });
     return { id: upload, size, sha1: digest };
   };
 
@@ -120,6 +194,8 @@ export function staging({ upload: uploads, chunk: chunks }: Collections, now: ()
       }),
     sweep: (before) =>
       available(async () => {
+        // Those that were attached need their key no more.
+        for (const [upload, { started }] of kept) if (started < before) kept.delete(upload);
         const stale = await uploads.find({ started: { $lt: before } }, { projection: { _id: 1 } }).toArray();
         let dropped = 0;
         for (const { _id } of stale) if (await drop(_id)) dropped += 1;

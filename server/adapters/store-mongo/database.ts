@@ -1,7 +1,8 @@
 /** Opening a database: what it must be, what it must hold, and what it is told to promise. */
-import { randomBytes } from 'node:crypto';
 import { type Db, type Document, MongoClient, MongoServerError } from 'mongodb';
+import type { MasterKey } from '../../ports/master-key.ts';
 import { asUnavailable } from './faults.ts';
+import { type MongoKeyShelf, openKeyShelf } from './key-shelf.ts';
 import { type Collections, collectionsOf, INDEXES, SCHEMA_VERSION } from './schema.ts';
 
 /** The oldest server that has what is used here (indexes, `$lookup` with a pipeline, and fixes to transactions). */
@@ -17,14 +18,17 @@ const HEARTBEAT_MS = 2_000;
 export type Opened = {
   readonly client: MongoClient;
   readonly collections: Collections;
-  /** The database's own key, as hexadecimal text. */
-  readonly secret: string;
+  readonly keys: MongoKeyShelf;
   /** Sentences for the operator: what is allowed and could be better. */
   readonly warnings: readonly string[];
+  readonly close: () => Promise<void>;
 };
 
 export type OpenOptions = {
   readonly url: string;
+  /** The database of the keys, when it is not the one beside the data's. */
+  readonly keysUrl: string | undefined;
+  readonly master: MasterKey;
   /** Milliseconds that each wait of one operation may take. */
   readonly operationMs: number;
   readonly connections: number;
@@ -32,7 +36,38 @@ export type OpenOptions = {
 
 /** Connects, checks, sets up. Throws one sentence when the database cannot be trusted with data. */
 export async function openDatabase(options: OpenOptions): Promise<Opened> {
-  const client = new MongoClient(options.url, {
+  const client = clientOf(options.url, options);
+  const keysClient =
+    options.keysUrl === undefined ? client : clientOf(options.keysUrl, { ...options, connections: KEY_CONNECTIONS });
+  const close = async (): Promise<void> => {
+    await client.close();
+    if (keysClient !== client) await keysClient.close();
+  };
+  try {
+    const db = client.db(databaseName(options.url));
+    const warnings = await checkServer(db);
+    const collections = collectionsOf(db);
+    const keysName =
+      options.keysUrl === undefined ? `${databaseName(options.url)}_keys` : databaseName(options.keysUrl);
+    const keysDb = keysClient.db(keysName);
+    if (keysClient !== client) await checkServer(keysDb);
+    if (keysClient === client && keysName === db.databaseName)
+      throw new Error('keys and data cannot lie in one database');
+    const keys = await prepare(db, collections, (expected) =>
+      openKeyShelf({ db: keysDb, master: options.master, expected }),
+    );
+    return { client, collections, keys, warnings, close };
+  } catch (error) {
+    await close().catch(() => undefined);
+    throw asUnavailable(error);
+  }
+}
+
+/** Connections to the database of the keys, where it has its own: keys are fetched seldom. */
+const KEY_CONNECTIONS = 4;
+
+const clientOf = (url: string, options: Pick<OpenOptions, 'operationMs' | 'connections'>): MongoClient =>
+  new MongoClient(url, {
     appName: 'carnet',
     maxPoolSize: options.connections,
     // No wait without an end: for a server, a connection from the pool, a new connection, an answer.
@@ -53,17 +88,6 @@ export async function openDatabase(options: OpenOptions): Promise<Opened> {
     // A value that is not there and one that is null are two things.
     ignoreUndefined: false,
   });
-  try {
-    const db = client.db(databaseName(options.url));
-    const warnings = await checkServer(db);
-    const collections = collectionsOf(db);
-    const secret = await prepare(db, collections);
-    return { client, collections, secret, warnings };
-  } catch (error) {
-    await client.close().catch(() => undefined);
-    throw asUnavailable(error);
-  }
-}
 
 /** The database that the URL names. */
 function databaseName(url: string): string {
@@ -110,8 +134,10 @@ async function scriptingWarnings(db: Db): Promise<readonly string[]> {
 
 const NAMESPACE_EXISTS = 48;
 
-/** Makes collections and indexes that are missing, checks those that are there, and answers the database's secret. */
-async function prepare(db: Db, collections: Collections): Promise<string> {
+type Shelve = (expected: string | undefined) => Promise<MongoKeyShelf>;
+
+/** Makes collections and indexes that are missing, checks those that are there, and opens the keys of the data. */
+async function prepare(db: Db, collections: Collections, shelve: Shelve): Promise<MongoKeyShelf> {
   const meta = await collections.meta.findOne({ _id: 'store' });
   if (meta !== null) checkSchema(meta.schema);
   else if ((await db.listCollections({}, { nameOnly: true }).toArray()).some((c) => !(c.name in INDEXES)))
@@ -126,16 +152,14 @@ async function prepare(db: Db, collections: Collections): Promise<string> {
   for (const [name, indexes] of Object.entries(INDEXES)) {
     if (indexes.length > 0) await db.collection(name).createIndexes([...indexes]);
   }
-  // Written last: a start that was cut off begins again. Two servers that start together agree on the first one's secret.
+  const keys = await shelve(meta?.keys);
+  // Written last: a start that was cut off begins again. Two servers that start together agree on the first one's keys.
   await collections.meta.updateOne(
     { _id: 'store' },
-    { $setOnInsert: { schema: SCHEMA_VERSION, secret: randomBytes(16).toString('hex') } },
+    { $setOnInsert: { schema: SCHEMA_VERSION, keys: keys.id } },
     { upsert: true },
   );
-  const found = await collections.meta.findOne({ _id: 'store' });
-  if (found === null) throw new Error('the database has lost its key');
-  checkSchema(found.schema);
-  return found.secret;
+  return keys;
 }
 
 function checkSchema(found: number): void {

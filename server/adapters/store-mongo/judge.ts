@@ -7,31 +7,36 @@ import { unreachable } from '../../fhir/types.ts';
 import { matches, NO_LINKS } from '../../query/matches.ts';
 import type { Predicate } from '../../query/predicate.ts';
 import { COLUMN_RANGE } from '../store-sqlite/facets.ts';
-import { type Hashes, paramName } from './facets.ts';
+import type { Hashes } from './facets.ts';
 import type { CurrentDocument } from './schema.ts';
+import { stringsOf, type Texts } from './sealed.ts';
+
+/** What judging needs beside the document; `texts` are its own, opened, where the predicate asks about text. */
+export type Judging = { readonly hashes: Hashes; readonly texts: Texts };
 
 /** Whether a predicate without a step to another resource holds for a current document; conditions on its owner were decided before. */
-export function judge(p: Predicate, doc: CurrentDocument, hashes: Hashes): boolean {
+export function judge(p: Predicate, doc: CurrentDocument, { hashes, texts }: Judging): boolean {
+  const at = { hashes, texts };
   switch (p.op) {
     case 'all':
       return true;
     case 'none':
       return false;
     case 'and':
-      return p.of.every((q) => judge(q, doc, hashes));
+      return p.of.every((q) => judge(q, doc, at));
     case 'or':
-      return p.of.some((q) => judge(q, doc, hashes));
+      return p.of.some((q) => judge(q, doc, at));
     case 'not':
-      return !judge(p.of, doc, hashes);
+      return !judge(p.of, doc, at);
     case 'term':
       if (p.param === '_id') return doc.id === p.value;
       if (p.param === '_owner') return doc.owner === p.value;
       return doc.terms.includes(hashes.term(doc.type, termText(p.param, p.value)));
     case 'range':
-      return matches(p, rangesOf(doc, p.param), NO_LINKS);
+      return matches(p, rangesOf(doc, p.param, hashes), NO_LINKS);
     case 'prefix':
     case 'contains':
-      return matches(p, stringsOf(doc, p.param), NO_LINKS);
+      return matches(p, stringsOf(texts, p.param), NO_LINKS);
     case 'owner':
     case 'via':
     case 'from':
@@ -41,13 +46,8 @@ export function judge(p: Predicate, doc: CurrentDocument, hashes: Hashes): boole
   }
 }
 
-function rangesOf(doc: CurrentDocument, param: string): IndexEntry {
+function rangesOf(doc: CurrentDocument, param: string, hashes: Hashes): IndexEntry {
   if (param === COLUMN_RANGE) return { ...EMPTY_ENTRY, ranges: [{ param, lo: doc.updated, hi: doc.updated + 1 }] };
-  const name = paramName(doc.type, param);
+  const name = hashes.param(doc.type, param);
   return { ...EMPTY_ENTRY, ranges: doc.ranges.filter((r) => r.p === name).map(({ lo, hi }) => ({ param, lo, hi })) };
-}
-
-function stringsOf(doc: CurrentDocument, param: string): IndexEntry {
-  const name = paramName(doc.type, param);
-  return { ...EMPTY_ENTRY, strings: doc.strings.filter((s) => s.p === name).map(({ s }) => ({ param, text: s })) };
 }

@@ -3,17 +3,20 @@ import { createHash } from 'node:crypto';
 import type { Collection, Db, IndexDescription } from 'mongodb';
 
 /** Raised with every change that an older server could not read. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
-/** An index entry in the form that documents keep: terms and references as keyed hashes, as the embedded store keeps them. */
+/**
+ * What of an index entry the database must compare: terms, references and beginnings of strings as keyed hashes, as the embedded store keeps them,
+ * ranges and numbers as they are, under hashed names. Everything else of it is sealed.
+ */
 export type Facets = {
   readonly terms: readonly bigint[];
   /** References, one for each term `param=Type/id`: `t` is `self` of the resource named. */
   readonly links: readonly { readonly p: string; readonly t: bigint }[];
-  /** `p` is `Type.param`, so that one index serves all types. */
-  readonly strings: readonly { readonly p: string; readonly s: string }[];
+  /** `p` is the hashed name of the parameter. */
   readonly ranges: readonly { readonly p: string; readonly lo: number; readonly hi: number }[];
-  readonly keys: Readonly<Record<string, string | number>>;
+  /** Sort keys by the hashed name of the parameter; in the place of a text, which is sealed, stands `''`. */
+  readonly keys: Readonly<Record<string, number | ''>>;
 };
 
 /** What a version is, current or not. */
@@ -28,48 +31,55 @@ export type VersionFields = {
   readonly owner: string | null;
   /** Where the owner's documents lie: the first part of the shard key. */
   readonly place: number;
-  readonly filing: string;
-  readonly body: string;
+  /** Filing and body. */
+  readonly sealed: Uint8Array;
 };
 
-/** The bytes of a Binary, in the chunks of one upload. */
-export type Content = { readonly upload: string; readonly size: number; readonly sha1: string };
+/** The bytes of a Binary, in the chunks of one upload, which version `no` brought: their key, size and SHA-1, sealed for the owner. */
+export type Content = { readonly upload: string; readonly no: string; readonly sealed: Uint8Array };
 
 /** `_id` is `Type/id`. */
 export type CurrentDocument = VersionFields &
-  Facets & { readonly _id: string; readonly self: bigint; readonly content: Content | null };
+  Facets & {
+    readonly _id: string;
+    readonly self: bigint;
+    /** Strings and sort keys that are text, sealed; null when there are none. */
+    readonly texts: Uint8Array | null;
+    readonly content: Content | null;
+  };
 
 /** `_id` is `Type/id#seq`; `until` is when the next version replaced it. */
 export type HistoryDocument = VersionFields & { readonly _id: string; readonly key: string; readonly until: number };
 
 /**
  * A person: `_id` is the reference. `units` counts the units that touched them, which makes any two of those conflict (decision 0007).
- * `entry` is null as long as the person has no space.
+ * `key` is the number of the data key that seals what is theirs: what another one sealed is not opened any more. `entry` is the sealed space
+ * entry, null as long as the person has no space.
  */
-export type SpaceDocument = Omit<Facets, 'links' | 'keys'> & {
+export type SpaceDocument = Pick<Facets, 'terms' | 'ranges'> & {
   readonly _id: string;
   readonly place: number;
   readonly units: number;
-  readonly entry: string | null;
+  readonly key: number | null;
+  readonly entry: Uint8Array | null;
 };
 
 /** A question across persons that a unit took a decision from: two such units conflict. `_id` is a keyed hash. */
 export type ClaimDocument = { readonly _id: bigint; readonly units: number };
 
-/** A staged upload: without `sha1` it is not complete, or it is being dropped. */
+/** A staged upload. Its key, size and SHA-1 lie in the memory of the server that received it. */
 export type UploadDocument = {
   readonly _id: string;
   readonly started: number;
-  readonly size: number;
-  readonly sha1: string | null;
+  readonly complete: boolean;
   readonly dropped: boolean;
 };
 
 /** `_id` is `upload/index`. */
 export type ChunkDocument = { readonly _id: string; readonly data: Uint8Array };
 
-/** `_id` is always `store`. */
-export type MetaDocument = { readonly _id: string; readonly schema: number; readonly secret: string };
+/** `_id` is always `store`; `keys` names the database of the keys that sealed the data. */
+export type MetaDocument = { readonly _id: string; readonly schema: number; readonly keys: string };
 
 export type Collections = {
   readonly current: Collection<CurrentDocument>;
@@ -98,7 +108,6 @@ export const INDEXES: Readonly<Record<keyof Collections, readonly IndexDescripti
     { name: 'walk', key: { type: 1, id: 1 } },
     { name: 'terms', key: { terms: 1 } },
     { name: 'links', key: { 'links.t': 1 } },
-    { name: 'strings', key: { 'strings.p': 1, 'strings.s': 1 } },
   ],
   history: [{ name: 'chain', key: { key: 1, seq: -1 } }],
   space: [{ name: 'terms', key: { terms: 1 } }],

@@ -3,12 +3,14 @@ import type { Document } from 'mongodb';
 import type { Match, Page } from '../../ports/store.ts';
 import { specialise } from '../../query/matches.ts';
 import type { GuardedPlan, SortKey } from '../../query/plan.ts';
-import type { Predicate } from '../../query/predicate.ts';
+import { NONE, type Predicate } from '../../query/predicate.ts';
+import { own } from '../store-sqlite/facets.ts';
+import { inOrder, type Position } from '../store-sqlite/order.ts';
 import { localFilter, resourceScope, SPACE, simplified, spaceCondition, stagesOf, startsSomewhere } from './compile.ts';
-import { versionOf } from './documents.ts';
-import { fieldName } from './facets.ts';
+import type { Hashes } from './facets.ts';
+import { opened, resolved, widened, withoutSteps } from './resolve.ts';
 import { type CurrentDocument, placeOf } from './schema.ts';
-import { conjuncts, noteAcross, type Sight, spaceOf } from './sight.ts';
+import { conjuncts, noteAcross, openedVersions, type Sight, spaceOf } from './sight.ts';
 
 /** So many persons are named as a start of a search; more of them would cost more than they save. */
 const PERSONS_NAMED = 1000;
@@ -16,8 +18,9 @@ const PERSONS_NAMED = 1000;
 /** One page of the current, not deleted resources that `plan` asks for and its guard lets through. */
 export async function search(sight: Sight, plan: GuardedPlan): Promise<Page> {
   const person = pinnedOwner(plan.where);
-  const where = simplified(person === undefined ? plan.where : specialise(plan.where, await spaceOf(sight, person)));
-  const start = person === undefined ? await startOf(sight, where) : { owner: person, place: placeOf(person) };
+  const asked = simplified(person === undefined ? plan.where : specialise(plan.where, await spaceOf(sight, person)));
+  const start = person === undefined ? await startOf(sight, asked) : { owner: person, place: placeOf(person) };
+  const where = start === undefined ? NONE : await resolved(sight, asked, plan.type, { deleted: false, ...start });
   if (where.op === 'none' || start === undefined) {
     if (person === undefined) await noteAcross(sight, plan.type, plan.where, []);
     return { matches: [], more: false, ...(plan.total ? { total: 0 } : {}) };
@@ -26,27 +29,90 @@ export async function search(sight: Sight, plan: GuardedPlan): Promise<Page> {
     { $match: { type: plan.type, deleted: false, ...start } },
     ...stagesOf(where, resourceScope(plan.type), sight.hashes),
   ];
-  const { session } = sight.attempt;
-  const docs = await sight.collections.current
-    .aggregate<CurrentDocument>([...found, ...pageOf(plan)], { session })
-    .toArray();
-  const matches = docs
-    .slice(0, plan.limit)
-    .map((doc): Match => ({ ...versionOf(doc), position: [...plan.sort.map((key) => positionOf(key, doc)), doc.id] }));
+  const page =
+    (await pageInOrder(sight, plan, found)) ??
+    (await pageByText(sight, plan, { where, start: { deleted: false, ...start } }));
+  const docs = page.docs.slice(0, plan.limit);
+  // Whom the page is about is touched before anything of theirs is opened.
   if (person === undefined)
     await noteAcross(
       sight,
       plan.type,
       plan.where,
-      docs.slice(0, plan.limit).flatMap((doc) => doc.owner ?? []),
+      docs.flatMap(({ doc }) => doc.owner ?? []),
     );
-  const more = docs.length > plan.limit;
+  const versions = await openedVersions(
+    sight,
+    docs.map(({ doc }) => doc),
+  );
+  const matches = versions.map((version, i): Match => ({ ...version, position: docs[i]?.position ?? [] }));
+  const more = page.docs.length > plan.limit;
   if (!plan.total) return { matches, more };
+  if (page.total !== undefined) return { matches, more, total: page.total };
   if (plan.after === undefined && !more) return { matches, more, total: matches.length };
   const [counted] = await sight.collections.current
-    .aggregate<{ readonly n: number }>([...found, { $count: 'n' }], { session })
+    .aggregate<{ readonly n: number }>([...found, { $count: 'n' }], { session: sight.attempt.session })
     .toArray();
   return { matches, more, total: Number(counted?.n ?? 0) };
+}
+
+/** A page as found, one document longer than asked for when there are more; `total` where all were counted. */
+type FoundPage = {
+  readonly docs: readonly { readonly doc: CurrentDocument; readonly position: Position }[];
+  readonly total?: number;
+};
+
+/**
+ * The page in the database's order, where it knows it: `undefined` when a text decides, which is sealed. A document without a text among its keys
+ * compares with every other one as it should, for texts as such have their place, so a page without any is exact.
+ */
+async function pageInOrder(
+  sight: Sight,
+  plan: GuardedPlan,
+  found: readonly Document[],
+): Promise<FoundPage | undefined> {
+  const names = plan.sort.map((key) => sight.hashes.param(plan.type, key.param));
+  if (plan.sort.some((key, i) => isKept(key) && typeof plan.after?.[i] === 'string')) return undefined;
+  const docs = await sight.collections.current
+    .aggregate<CurrentDocument>([...found, ...pageOf(plan, sight.hashes)], { session: sight.attempt.session })
+    .toArray();
+  if (docs.some((doc) => plan.sort.some((key, i) => isKept(key) && doc.keys[names[i] ?? ''] === ''))) return undefined;
+  return {
+    docs: docs.map((doc) => ({
+      doc,
+      position: [...plan.sort.map((key, i) => builtIn(key, doc) ?? doc.keys[names[i] ?? ''] ?? null), doc.id],
+    })),
+  };
+}
+
+/** The page in an order of texts: every match is opened and put in order here, and the page's documents are fetched. */
+async function pageByText(
+  sight: Sight,
+  plan: GuardedPlan,
+  { where, start }: { readonly where: Predicate; readonly start: Document },
+): Promise<FoundPage> {
+  const names = plan.sort.map((key) => sight.hashes.param(plan.type, key.param));
+  const all: { readonly _id: string; readonly position: Position }[] = [];
+  for await (const doc of opened(sight, { type: plan.type, start, where })) {
+    const keys = plan.sort.map(
+      (key, i) => builtIn(key, doc) ?? own(doc.texts.keys, key.param) ?? doc.keys[names[i] ?? ''] ?? null,
+    );
+    all.push({ _id: doc._id, position: [...keys, doc.id] });
+  }
+  const { after } = plan;
+  const later = after === undefined ? all : all.filter(({ position }) => inOrder(plan.sort, position, after) > 0);
+  const page = later.sort((a, b) => inOrder(plan.sort, a.position, b.position)).slice(0, plan.limit + 1);
+  const docs = await sight.collections.current
+    .find({ _id: { $in: page.map(({ _id }) => _id) } }, { session: sight.attempt.session, projection: UNINDEXED })
+    .toArray();
+  const byId = new Map(docs.map((doc) => [doc._id, doc]));
+  return {
+    total: all.length,
+    docs: page.flatMap(({ _id, position }) => {
+      const doc = byId.get(_id);
+      return doc === undefined ? [] : [{ doc, position }];
+    }),
+  };
 }
 
 /** The one person whom a question names as the owner. */
@@ -57,7 +123,7 @@ function pinnedOwner(where: Predicate): string | undefined {
 
 /** Where a search that names nobody starts: at the spaces that can meet its conditions. `undefined`: there are none. */
 async function startOf(sight: Sight, where: Predicate): Promise<Document | undefined> {
-  const of = spaceCondition(where);
+  const of = withoutSteps(widened(spaceCondition(where), true));
   if (of.op === 'all' || !startsSomewhere(of)) return {};
   const spaces = await sight.collections.space
     .find(
@@ -71,7 +137,8 @@ async function startOf(sight: Sight, where: Predicate): Promise<Document | undef
 }
 
 /** The stages of order, place and size. */
-function pageOf(plan: GuardedPlan): readonly Document[] {
+function pageOf(plan: GuardedPlan, hashes: Hashes): readonly Document[] {
+  const fieldOf = (key: SortKey): string => fieldName(plan.type, key, hashes);
   const absent: Record<string, Document> = {};
   const order: Record<string, 1 | -1> = {};
   plan.sort.forEach((key, i) => {
@@ -85,29 +152,39 @@ function pageOf(plan: GuardedPlan): readonly Document[] {
   });
   order['id'] ??= 1;
   return [
-    ...(plan.after === undefined ? [] : [{ $match: laterThan(plan.sort, plan.after) }]),
+    ...(plan.after === undefined ? [] : [{ $match: laterThan(plan.sort, plan.after, fieldOf) }]),
     ...(Object.keys(absent).length === 0 ? [] : [{ $set: absent }]),
     { $sort: order },
     { $limit: plan.limit + 1 },
-    { $project: { terms: 0, links: 0, strings: 0, ranges: 0 } },
+    { $project: UNINDEXED },
   ];
 }
 
+/** A document without what was only there to find it. */
+const UNINDEXED = { terms: 0, links: 0, ranges: 0 } as const;
+
+/** Whether a resource is sorted by a key of its own, rather than by what every document has. */
+const isKept = (key: SortKey): boolean => key.param !== '_id' && key.param !== '_lastUpdated';
+
 /** The field a resource is sorted by. */
-function fieldOf(key: SortKey): string {
+function fieldName(type: string, key: SortKey, hashes: Hashes): string {
   if (key.param === '_id') return 'id';
   if (key.param === '_lastUpdated') return 'updated';
-  return `keys.${fieldName(key.param)}`;
+  return `keys.${hashes.param(type, key.param)}`;
 }
 
-function positionOf(key: SortKey, doc: CurrentDocument): string | number | null {
+/** What every document has to sort by. */
+function builtIn(key: SortKey, doc: Pick<CurrentDocument, 'id' | 'updated'>): string | number | undefined {
   if (key.param === '_id') return doc.id;
-  if (key.param === '_lastUpdated') return doc.updated;
-  return doc.keys[key.param] ?? null;
+  return key.param === '_lastUpdated' ? doc.updated : undefined;
 }
 
 /** Strictly after a position in that order: nothing is skipped or repeated, whatever was written since. */
-function laterThan(sort: readonly SortKey[], after: readonly (string | number | null)[]): Document {
+function laterThan(
+  sort: readonly SortKey[],
+  after: readonly (string | number | null)[],
+  fieldOf: (key: SortKey) => string,
+): Document {
   if (after.length !== sort.length + 1) throw new RangeError('the position does not fit the order');
   const level = sort.map((key, i) => ({ [fieldOf(key)]: after[i] ?? null }));
   const ways = sort.map((key, i) => ({

@@ -1,19 +1,28 @@
 /** What one attempt at a unit sees, and whom it touches by looking. decision 0007. */
 import { type IndexEntry, termText } from '../../fhir/index-entry.ts';
 import { type Key, refOf } from '../../fhir/types.ts';
+import type { Version } from '../../ports/store.ts';
 import { specialise } from '../../query/matches.ts';
 import type { Guard } from '../../query/plan.ts';
 import type { Predicate } from '../../query/predicate.ts';
+import type { KeyOf, KeyRing, OwnedPiece } from '../vault/key-ring.ts';
+import { type DataKey, Unreadable, versionOfKey } from '../vault/seal.ts';
 import { isLocal, resourceScope, stagesOf } from './compile.ts';
+import type { Uploads } from './content.ts';
 import type { Hashes } from './facets.ts';
 import { judge } from './judge.ts';
-import { type Collections, type CurrentDocument, placeOf } from './schema.ts';
+import { asksText, resolvedFor } from './resolve.ts';
+import { type Collections, type CurrentDocument, placeOf, type VersionFields } from './schema.ts';
+import { bytesOf, type EntryReader, NO_TEXTS, type Texts, textsOf, versionOf } from './sealed.ts';
 import type { Attempt } from './transaction.ts';
 
 export type Core = {
   readonly collections: Collections;
   readonly hashes: Hashes;
-  readonly readEntry: (json: string) => IndexEntry;
+  readonly keys: KeyRing;
+  readonly readEntry: EntryReader;
+  /** Keys of complete uploads that wait for a version to take them over: they lie in the memory of this server alone. */
+  readonly uploads: Uploads;
   /** Types that are only ever appended: nobody decides from what is not there yet. */
   readonly appended: ReadonlySet<string>;
 };
@@ -24,10 +33,19 @@ export type Sight = Core & {
   /** Current documents by `Type/id`. */
   readonly documents: Map<string, CurrentDocument | undefined>;
   /** Spaces by person: a person in here was touched. */
-  readonly spaces: Map<string, { readonly entry: IndexEntry | undefined; readonly known: boolean }>;
+  readonly spaces: Map<string, Touched>;
   /** Questions across persons, by type: what a write of that type makes a claim of. */
   readonly asked: Map<string, Set<bigint>>;
   readonly written: Set<string>;
+};
+
+/** A person as this attempt knows them. */
+export type Touched = {
+  readonly entry: IndexEntry | undefined;
+  /** Whether there is a document of them. */
+  readonly known: boolean;
+  /** The number of their data key; null: nothing of theirs is sealed. */
+  readonly key: number | null;
 };
 
 /** Nothing is known yet. */
@@ -61,18 +79,66 @@ export async function spaceOf(sight: Sight, person: string): Promise<IndexEntry 
   const doc = await sight.collections.space.findOneAndUpdate(
     { _id: person, place: placeOf(person) },
     { $inc: { units: 1 } },
-    { session: sight.attempt.session, returnDocument: 'after', projection: { entry: 1 } },
+    { session: sight.attempt.session, returnDocument: 'after', projection: { entry: 1, key: 1 } },
   );
-  const entry = doc === null || doc.entry === null ? undefined : sight.readEntry(doc.entry);
   // A person who owns nothing and has no space is not made known by being asked for.
-  sight.spaces.set(person, { entry, known: doc !== null });
+  const touched = { entry: undefined, known: doc !== null, key: doc?.key ?? null };
+  sight.spaces.set(person, touched);
+  if (doc === null || doc.entry === null) return undefined;
+  const sealed = bytesOf(doc.entry);
+  const entry = sight.readEntry(person, sealed, await keysFor(sight, [{ owner: person, sealed }]));
+  sight.spaces.set(person, { ...touched, entry });
   return entry;
+}
+
+/**
+ * The keys that sealed these pieces, which are this store's own. Of a person who was touched, the key is the one that their document names: one
+ * that was destroyed opens nothing, whatever this process still has in memory.
+ */
+export async function keysFor(sight: Sight, pieces: readonly OwnedPiece[]): Promise<KeyOf> {
+  for (const { owner, sealed } of pieces) {
+    const touched = owner === null ? undefined : sight.spaces.get(owner);
+    if (touched !== undefined && touched.key !== versionOfKey(sealed))
+      throw new Unreadable('the key of what is stored does not exist any more');
+  }
+  return sight.keys.keysFor(pieces);
+}
+
+/** The key that seals what belongs to `owner`, who is known (`writes.ts`). */
+export async function sealingKey(sight: Sight, owner: string | null): Promise<DataKey> {
+  if (owner === null) return sight.keys.nobody;
+  const number = sight.spaces.get(owner)?.key ?? null;
+  if (number === null) throw new Error('something was sealed for a person who has no key yet');
+  return sight.keys.numbered(owner, number);
+}
+
+/** Versions as they leave the store. */
+export async function openedVersions(sight: Sight, docs: readonly VersionFields[]): Promise<readonly Version[]> {
+  const keyOf = await keysFor(
+    sight,
+    docs.map(({ owner, sealed }) => ({ owner, sealed: bytesOf(sealed) })),
+  );
+  return docs.map((doc) => versionOf(doc, keyOf));
+}
+
+/** One of them. */
+export async function openedVersion(sight: Sight, doc: VersionFields): Promise<Version> {
+  const keyOf = await keysFor(sight, [{ owner: doc.owner, sealed: bytesOf(doc.sealed) }]);
+  return versionOf(doc, keyOf);
+}
+
+/** The sealed values of a current document. */
+export async function openedTexts(sight: Sight, doc: CurrentDocument): Promise<Texts> {
+  if (doc.texts === null) return NO_TEXTS;
+  return textsOf(doc, await keysFor(sight, [{ owner: doc.owner, sealed: bytesOf(doc.texts) }]));
 }
 
 /** Whether `p` holds for a current document, deleted or not. */
 export async function holdsFor(sight: Sight, doc: CurrentDocument, p: Predicate): Promise<boolean> {
-  const rest = specialise(p, doc.owner === null ? undefined : await spaceOf(sight, doc.owner));
-  if (isLocal(rest)) return judge(rest, doc, sight.hashes);
+  const asked = specialise(p, doc.owner === null ? undefined : await spaceOf(sight, doc.owner));
+  const texts = asksText(asked) ? await openedTexts(sight, doc) : NO_TEXTS;
+  const rest = await resolvedFor(sight, asked, doc, texts);
+  if (isLocal(rest)) return judge(rest, doc, { hashes: sight.hashes, texts });
   const found = await sight.collections.current
     .aggregate(
       [

@@ -1,9 +1,12 @@
 /** The store for many servers: one MongoDB replica set, or a sharded cluster. docs: `architecture.md` 2.6, decision 0007. */
+import type { MasterKey } from '../../ports/master-key.ts';
 import type { ResourceStore } from '../../ports/store.ts';
 import type { Clock } from '../../ports/system.ts';
-import { staging } from './content.ts';
+import { keyRing } from '../vault/key-ring.ts';
+import { staging, type Uploads } from './content.ts';
 import { openDatabase } from './database.ts';
-import { entryReader, hashesOf } from './facets.ts';
+import { hashesOf } from './facets.ts';
+import { entryReader } from './sealed.ts';
 import type { Core } from './sight.ts';
 import { transactions, type UnitLimits } from './transaction.ts';
 import { openUnit } from './unit.ts';
@@ -11,6 +14,10 @@ import { openUnit } from './unit.ts';
 export type MongoStoreOptions = {
   /** `mongodb://…` or `mongodb+srv://…`, with the name of the database. */
   readonly url: string;
+  /** The URL of the database of the wrapped data keys; left out: the one beside the data's, whose name ends in `_keys`. */
+  readonly keysUrl?: string | undefined;
+  /** What wraps the data keys. */
+  readonly master: MasterKey;
   readonly clock: Clock;
   /** Types that are only ever appended. */
   readonly appended: readonly string[];
@@ -20,7 +27,7 @@ export type MongoStoreOptions = {
 };
 
 /** What suits a server; a test may want other numbers. */
-export const MONGO_STORE_DEFAULTS: Omit<MongoStoreOptions, 'url' | 'clock'> = {
+export const MONGO_STORE_DEFAULTS: Omit<MongoStoreOptions, 'url' | 'clock' | 'master'> = {
   appended: ['AuditEvent'],
   limits: { units: 48, waiting: 512, patienceMs: 10_000 },
   operationMs: 5_000,
@@ -33,19 +40,29 @@ export type MongoStore = ResourceStore & { readonly warnings: readonly string[] 
 
 /** Opens the store. Throws one sentence when the database cannot be trusted with data. */
 export async function openMongoStore(options: MongoStoreOptions): Promise<MongoStore> {
-  const { client, collections, secret, warnings } = await openDatabase({
+  const opened = await openDatabase({
     url: options.url,
+    keysUrl: options.keysUrl,
+    master: options.master,
     operationMs: options.operationMs,
     connections: options.limits.units + CONNECTIONS_BESIDE,
   });
+  const { client, collections, warnings } = opened;
+  const keys = await keyRing(opened.keys, options.master).catch(async (error: unknown) => {
+    await opened.close();
+    throw error;
+  });
+  const kept: Uploads = new Map();
   const core: Core = {
     collections,
-    hashes: hashesOf(secret),
+    keys,
+    hashes: hashesOf(keys.indexKey),
     readEntry: entryReader(),
+    uploads: kept,
     appended: new Set(options.appended),
   };
   const units = transactions(client, options.limits);
-  const uploads = staging(collections, () => options.clock.now());
+  const uploads = staging(collections, kept, () => options.clock.now());
   return {
     warnings,
     unit: (work) =>
@@ -69,7 +86,8 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     sweep: uploads.sweep,
     async close() {
       await units.close();
-      await client.close();
+      keys.close();
+      await opened.close();
     },
   };
 }

@@ -1,9 +1,8 @@
 /** The methods of one unit over one attempt at a transaction. */
 import { StoreUnavailable, type StoreUnit } from '../../ports/store.ts';
-import { attach, chunkOf } from './content.ts';
-import { versionOf } from './documents.ts';
+import { attach, chunkOf, contentOf } from './content.ts';
 import { search } from './search.ts';
-import { type Core, currentOf, holdsFor, newSight, spaceOf, visible } from './sight.ts';
+import { type Core, currentOf, holdsFor, newSight, openedVersion, type Sight, spaceOf, visible } from './sight.ts';
 import type { Attempt } from './transaction.ts';
 import { versionById, versionsOf } from './versions.ts';
 import { claim, put, putSpace, refile } from './writes.ts';
@@ -11,6 +10,8 @@ import { claim, put, putSpace, refile } from './writes.ts';
 /** A unit that is open until it is closed; `failure` is the first error its methods met, which undoes it whatever became of it. */
 export type OpenUnit = {
   readonly unit: StoreUnit;
+  /** What this attempt knows, for what an operator's command asks of it. */
+  readonly sight: Sight;
   /** Waits for what was begun, then refuses more. */
   close(): Promise<void>;
   failure(): { readonly error: unknown } | undefined;
@@ -42,7 +43,7 @@ export function openUnit(core: Core, attempt: Attempt): OpenUnit {
     read: (key, guard) =>
       next(async () => {
         const doc = await visible(sight, key, guard);
-        return doc === undefined ? undefined : versionOf(doc);
+        return doc === undefined ? undefined : openedVersion(sight, doc);
       }),
     vread: (key, versionId, guard) =>
       next(async () => {
@@ -80,12 +81,13 @@ export function openUnit(core: Core, attempt: Attempt): OpenUnit {
     bytes: (key) =>
       next(async () => {
         const doc = await currentOf(sight, key);
-        if (doc === undefined || doc.deleted || doc.content === null) return undefined;
-        return { size: doc.content.size, sha1: doc.content.sha1 };
+        const content = doc === undefined ? undefined : await contentOf(sight, doc);
+        return content === undefined ? undefined : { size: content.size, sha1: content.sha1 };
       }),
   };
   return {
     unit,
+    sight,
     async close() {
       open = false;
       await last;

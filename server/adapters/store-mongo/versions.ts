@@ -1,9 +1,8 @@
 /** The earlier versions of one resource, newest first. */
 import type { Instant } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
-import { versionOf } from './documents.ts';
 import type { CurrentDocument, VersionFields } from './schema.ts';
-import type { Sight } from './sight.ts';
+import { openedVersion, openedVersions, type Sight } from './sight.ts';
 
 export type HistoryPage = {
   readonly limit: number;
@@ -17,12 +16,12 @@ const earlier = (doc: CurrentDocument) => ({ key: doc._id, place: doc.place, own
 
 /** One version by its id, of a resource that may be seen. */
 export async function versionById(sight: Sight, doc: CurrentDocument, versionId: string): Promise<Version | undefined> {
-  if (doc.no === versionId) return versionOf(doc);
+  if (doc.no === versionId) return openedVersion(sight, doc);
   const found = await sight.collections.history.findOne(
     { ...earlier(doc), no: versionId },
     { session: sight.attempt.session, sort: { seq: -1 } },
   );
-  return found === null ? undefined : versionOf(found);
+  return found === null ? undefined : openedVersion(sight, found);
 }
 
 /** One page of the versions; `total` counts all that `since` and `at` leave, wherever the page starts. */
@@ -52,7 +51,7 @@ export async function versionsOf(
       .toArray();
     found.push(...rest);
   }
-  return { versions: found.slice(0, limit).map(versionOf), more: found.length > limit, total };
+  return { versions: await openedVersions(sight, found.slice(0, limit)), more: found.length > limit, total };
 }
 
 /** How far a version is from the first; `undefined` when it is not one the page may speak about. */

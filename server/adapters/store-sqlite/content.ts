@@ -3,7 +3,15 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Instant, Key, Ref } from '../../fhir/types.ts';
 import { CHUNK_BYTES, type Upload, UploadTooLarge } from '../../ports/store.ts';
 import type { Guard } from '../../query/plan.ts';
-import { contextOf, type DataKey, KEY_BYTES, keyFrom, newKey, open, seal, Unreadable } from '../vault/seal.ts';
+import {
+  type ContentRecord,
+  contentBytes,
+  newContentKey,
+  openChunk,
+  readContentBytes,
+  sealChunk,
+} from '../vault/content.ts';
+import { contextOf, Unreadable } from '../vault/seal.ts';
 import { blobOf, type Core } from './core.ts';
 import type { Database } from './database.ts';
 import type { GroupCommit } from './group-commit.ts';
@@ -15,7 +23,7 @@ const CHUNKS = 2 ** 20;
 /** So many chunks are dropped in one piece of work: 16 MiB. */
 const DROPPED_AT_ONCE = 64;
 
-export type Content = { readonly blob: number; readonly size: number; readonly sha1: string; readonly key: DataKey };
+export type Content = ContentRecord & { readonly blob: number };
 
 /** What a version's content row seals, for whom and of what: the blob's own key, its size, its SHA-1. */
 export type ContentAt = {
@@ -25,11 +33,6 @@ export type ContentAt = {
   readonly owner: Ref | undefined;
 };
 const contentContext = ({ key, vid, blob }: ContentAt): string => contextOf('content', key.type, key.id, vid, blob);
-const CONTENT_KEY = 1;
-
-/** A chunk opens in its own place alone, and the last one says that it is: nothing can be cut off, repeated or exchanged. */
-const chunkContext = (blob: number, index: number, last: boolean): string =>
-  contextOf('chunk', blob, index, last ? 'last' : 'more');
 
 /** The bytes of a current row: those of the newest version that took any over. A tombstone has none. */
 function contentOf(core: Core, current: Current): Content | undefined {
@@ -45,14 +48,7 @@ function contentOf(core: Core, current: Current): Content | undefined {
 
 /** What a content row seals. */
 export function contentAt({ db }: Core, at: ContentAt, sealed: Uint8Array): Content {
-  const plain = db.vault.open(at.owner, contentContext(at), sealed);
-  const [size, sha1] = plain.subarray(KEY_BYTES).toString().split(' ');
-  return {
-    blob: at.blob,
-    size: Number(size),
-    sha1: sha1 ?? '',
-    key: keyFrom(plain.subarray(0, KEY_BYTES), CONTENT_KEY),
-  };
+  return { blob: at.blob, ...readContentBytes(db.vault.open(at.owner, contentContext(at), sealed)) };
 }
 
 /** One chunk of a content. Throws when it is not there, or does not open. */
@@ -60,7 +56,7 @@ function partOf({ db }: Core, content: Content, index: number): Uint8Array {
   const [data] = db.statement('SELECT data FROM chunk WHERE key = ?').get(content.blob * CHUNKS + index) ?? [];
   if (!(data instanceof Uint8Array)) throw new Unreadable('a part of the content is missing');
   const last = (index + 1) * CHUNK_BYTES >= content.size;
-  return open(content.key, chunkContext(content.blob, index, last), data);
+  return openChunk(content.key, { blob: content.blob, index, last }, data);
 }
 
 /** All the bytes of a content, chunk by chunk. */
@@ -78,7 +74,7 @@ export function attach(core: Core, key: Key, upload: string): void {
   if (typeof blob !== 'number' || staged === undefined) throw new Error('the staged upload is not there');
   const owner = current.owner === undefined ? undefined : words.refOfPerson(current.owner);
   const at = { key: { type: key.type, id: key.id }, vid: current.vid, blob, owner };
-  const plain = Buffer.concat([staged.bytes, Buffer.from(`${staged.size} ${staged.sha1}`)]);
+  const plain = contentBytes(staged.bytes, staged.size, staged.sha1);
   db.statement('UPDATE blob SET upload = NULL WHERE id = ?').run(blob);
   db.statement('INSERT INTO content (vid, blob, owner, sealed) VALUES (?, ?, ?, ?)').run(
     current.vid,
@@ -184,8 +180,8 @@ export function staging(
       piece.write();
       return insertBlob.run(upload, now());
     });
-    const staged: Staged = { bytes: newKey(), started: now(), size: 0, sha1: '' };
-    const contentKey = keyFrom(staged.bytes, CONTENT_KEY);
+    const { bytes, key: contentKey } = newContentKey();
+    const staged: Staged = { bytes, started: now(), size: 0, sha1: '' };
     const sha1 = createHash('sha1');
     let size = 0;
     let index = 0;
@@ -195,7 +191,7 @@ export function staging(
     const flush = async (last: boolean): Promise<void> => {
       if (filled === 0) return;
       if (index >= CHUNKS) throw new UploadTooLarge('the content has too many chunks');
-      const data = seal(contentKey, chunkContext(blob, index, last), buffer.subarray(0, filled));
+      const data = sealChunk(contentKey, { blob, index, last }, buffer.subarray(0, filled));
       const key = blob * CHUNKS + index;
       await commits.run((piece) => {
         piece.write();

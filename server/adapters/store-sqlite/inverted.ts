@@ -3,17 +3,12 @@
  * it yields is checked against the row's own facets, so a row too many costs time and a row too few would be a wrong answer.
  */
 import { termText } from '../../fhir/index-entry.ts';
+import { beginningFor, beginningsOf } from './beginnings.ts';
 import type { Database } from './database.ts';
 import type { Facets } from './facets.ts';
 import { MAX_ROW, ROW_BITS } from './schema.ts';
 import { HEAD, headOf, type TermHash, type TermHasher, unpacked } from './term-hash.ts';
 import { paramName, type Words } from './words.ts';
-
-/**
- * So many first characters of a string are hashed into the index, for starts-with: two find a short name, five a long one among not too many.
- * The rest is checked on the row. Each length shows who shares a beginning, and no more.
- */
-const HEAD_LENGTHS = [5, 2] as const;
 
 /** A term is common when one in this many rows of its type has it: then a walk over the type costs little more than the index. */
 const COMMON_SHARE = 8;
@@ -86,9 +81,8 @@ export function inverted(db: Database, words: Words, commonAfter: number): Inver
     const found = new Map<string, Head>();
     if (type === '') return found;
     for (const { param, text } of texts) {
-      for (const length of HEAD_LENGTHS) {
-        if (text.length < length) continue;
-        const { hi, lo } = headOfText(type, param, { text: text.slice(0, length), hash: words.hash });
+      for (const beginning of beginningsOf(text)) {
+        const { hi, lo } = headOfText(type, param, { text: beginning, hash: words.hash });
         found.set(`${hi}:${lo}`, [hi, lo]);
       }
     }
@@ -165,6 +159,6 @@ const headOfText = (type: string, param: string, { text, hash }: Beginning): Ter
 
 /** The hash under which strings that start with `text` are found; `undefined` when it is too short to look for. */
 export function headOfPrefix(type: string, param: string, { text, hash }: Beginning): TermHash | undefined {
-  const length = HEAD_LENGTHS.find((n) => n <= text.length);
-  return length === undefined ? undefined : headOfText(type, param, { text: text.slice(0, length), hash });
+  const beginning = beginningFor(text);
+  return beginning === undefined ? undefined : headOfText(type, param, { text: beginning, hash });
 }

@@ -7,42 +7,26 @@ import { matches, NO_LINKS } from '../../query/matches.ts';
 import type { Bound, Predicate } from '../../query/predicate.ts';
 import { contextOf, markOf, Unreadable } from '../vault/seal.ts';
 import type { Vault } from '../vault/vault.ts';
+import { readVersionText, type SealedVersion, versionContext, versionText } from '../vault/version.ts';
 import type { Database } from './database.ts';
 import { type Hidden, NOTHING_HIDDEN, own, readHidden } from './facets.ts';
 import { type Recent, recent } from './recent.ts';
 import type { Words } from './words.ts';
 
-/** A version as its row names it: its ciphertext opens for these values and no others. */
-export type SealedVersion = {
-  readonly key: Key;
-  readonly no: string;
-  readonly updated: number;
-  readonly deleted: boolean;
-  readonly owner: Ref | undefined;
-};
+type OwnedVersion = SealedVersion & { readonly owner: Ref | undefined };
 
-const versionContext = ({ key, no, updated, deleted }: SealedVersion): string =>
-  contextOf('version', key.type, key.id, no, updated, deleted ? 1 : 0);
-
-/** Filing and body in one piece: a read opens both, with one pass of the cipher. */
 export const sealVersion = (
   vault: Vault,
-  at: SealedVersion,
+  at: OwnedVersion,
   content: { readonly filing: Filing; readonly body: string },
-): Uint8Array => vault.seal(at.owner, versionContext(at), `${JSON.stringify(content.filing)}\n${content.body}`);
+): Uint8Array => vault.seal(at.owner, versionContext(at), versionText(content));
 
-export function openVersion(
+export const openVersion = (
   vault: Vault,
-  at: SealedVersion,
+  at: OwnedVersion,
   sealed: Uint8Array,
-): { readonly filing: Filing; readonly body: string } {
-  const text = vault.open(at.owner, versionContext(at), sealed).toString('utf8');
-  // JSON text on one line comes first: the first newline ends it.
-  const end = text.indexOf('\n');
-  const filing = text.slice(0, end);
-  // INVARIANT: `sealVersion` wrote a Filing.
-  return { filing: filing === '{}' ? {} : (JSON.parse(filing) as Filing), body: text.slice(end + 1) };
-}
+): { readonly filing: Filing; readonly body: string } =>
+  readVersionText(vault.open(at.owner, versionContext(at), sealed).toString('utf8'));
 
 /** The row of a resource, as far as its sealed values are bound to it. */
 export type SealedRow = {

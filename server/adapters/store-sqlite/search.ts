@@ -8,6 +8,7 @@ import { blobOf, type Core, textOf } from './core.ts';
 import { type Chosen, columnStart, indexStart } from './drive.ts';
 import { isOpen, jsonPath } from './facets.ts';
 import { isLocal, judge } from './judge.ts';
+import { inOrder } from './order.ts';
 import { indexPending } from './pending.ts';
 import { linkedTypes, reachedTypes, restOf, VERSION_COLUMNS, VERSION_WIDTH, versionOf } from './resources.ts';
 import { sealedColumns } from './sealed.ts';
@@ -98,7 +99,7 @@ function judged(core: Core, plan: GuardedPlan, { where, rows, scope }: Candidate
   const start =
     after === undefined
       ? 0
-      : holding.findIndex((row) => isLater(plan.sort, [...row.slice(7).map(position), textOf(row[1])], after));
+      : holding.findIndex((row) => inOrder(plan.sort, [...row.slice(7).map(position), textOf(row[1])], after) > 0);
   const taken = start < 0 ? [] : holding.slice(start, start + plan.limit);
   const matches = taken.map((row): Match => {
     const id = textOf(row[1]);
@@ -110,29 +111,6 @@ function judged(core: Core, plan: GuardedPlan, { where, rows, scope }: Candidate
 }
 
 const VERSION = `SELECT ${VERSION_COLUMNS.text} FROM version v WHERE v.vid = ?`;
-
-/** Strictly after `from` in the plan's order, as `laterThan` says it in SQL. */
-function isLater(
-  sort: readonly SortKey[],
-  at: readonly (string | number | null)[],
-  from: readonly (string | number | null)[],
-): boolean {
-  if (from.length !== sort.length + 1) throw new RangeError('the position does not fit the order');
-  for (const [i, key] of sort.entries()) {
-    const order = ordered(at[i] ?? null, from[i] ?? null, key.descending);
-    if (order !== 0) return order > 0;
-  }
-  return ordered(at[sort.length] ?? null, from[sort.length] ?? null, false) > 0;
-}
-
-/** Negative, zero, positive: before, level, after. Nothing comes last both ways; numbers come before text, text goes by its bytes. */
-function ordered(a: string | number | null, b: string | number | null, descending: boolean): number {
-  if (a === null || b === null) return a === b ? 0 : a === null ? 1 : -1;
-  const sign = descending ? -1 : 1;
-  if (typeof a === 'number' && typeof b === 'number') return sign * (a - b);
-  if (typeof a === 'string' && typeof b === 'string') return sign * Buffer.compare(Buffer.from(a), Buffer.from(b));
-  return sign * (typeof a === 'number' ? -1 : 1);
-}
 
 /** Where the search starts. Only a start in the inverted index, and a step along a link, need the rows that were put off. */
 function startFor(core: Core, where: Predicate, scope: ResourceScope): Chosen {

@@ -38,7 +38,8 @@ export interface Vault {
 /** Unwrapped keys in memory: about 1 kB each. */
 const REMEMBERED = 10_000;
 
-const wrapContext = (owner: string, version: number): string => contextOf(owner, version);
+/** What a wrapped data key is bound to. */
+export const wrapContext = (owner: string, version: number): string => contextOf(owner, version);
 
 /** A data key out of its wrapping. */
 export const unwrapped = (master: MasterKey, owner: string, { version, wrapped }: ShelvedKey): DataKey =>
