@@ -13,14 +13,15 @@ import { type Config, loadConfig } from './config.ts';
 import type { Ref } from './fhir/types.ts';
 import { compose as composeStore } from './main.ts';
 import type { ResourceStore } from './ports/store.ts';
-import type { Upkeep } from './ports/upkeep.ts';
+import type { FileCopies, Upkeep } from './ports/upkeep.ts';
 
 const USAGE = `carnet: the operator's commands on the store that CARNET_STORE names
 
   check                                every sealed piece opens, every index entry is that of its resource
   backup <file> [--keys <file>]        a consistent copy of the data, and one of the wrapped keys, while the server runs
   restore <file> [--keys <file>]       puts a copy in the place of a store that is not there, and checks it
-  rotate-key                           a new master key; wraps every data key anew, while the server runs
+  rotate-key [--prepare]               a new master key; wraps every data key anew, while the server runs. --prepare only
+                                       adds it to the key file, which is then given to every server
   shred Patient/<id> --yes             destroys the keys of a person whose space has been closed for ten years
   migrate --from <store> --to <store>  moves everything to another store, verified; again after an interruption
 `;
@@ -34,14 +35,23 @@ export type Output = { readonly out: (line: string) => void; readonly progress: 
 type Command = (args: Arguments, io: Output, config: Config) => Promise<void>;
 type Arguments = {
   readonly positionals: readonly string[];
-  readonly values: Readonly<Record<'keys' | 'from' | 'to', string | undefined>> & { readonly yes: boolean };
+  readonly values: Readonly<Record<'keys' | 'from' | 'to', string | undefined>> &
+    Readonly<Record<'yes' | 'prepare', boolean>>;
 };
 
-const storePath = (url: string | undefined, option: string): string => {
+type Store = Config['store'];
+
+/** The store that an option names; the keys of a MongoDB lie where the environment says. */
+function storeOf(url: string | undefined, option: string, { store }: Config): Store {
   if (url === undefined) throw new Misuse(`${option} is missing`);
-  if (!url.startsWith('sqlite:')) throw new Refusal(`${option} is \`${url}\`: stores of \`sqlite:\` can be moved`);
-  return url.slice('sqlite:'.length);
-};
+  if (url.startsWith('sqlite:')) return { kind: 'sqlite', path: url.slice('sqlite:'.length) };
+  if (!/^mongodb(?:\+srv)?:/.test(url)) throw new Refusal(`${option} names no \`sqlite:\` and no \`mongodb:\``);
+  return { kind: 'mongodb', url, ...(store.kind === 'mongodb' ? { keysUrl: store.keysUrl } : {}) };
+}
+const isSame = (one: Store, other: Store): boolean =>
+  one.kind === 'sqlite'
+    ? other.kind === 'sqlite' && one.path === other.path
+    : other.kind === 'mongodb' && one.url === other.url;
 const one = ({ positionals }: Arguments, what: string): string => {
   const [found, ...more] = positionals;
   if (found === undefined || more.length > 0) throw new Misuse(`this command takes ${what}`);
@@ -49,28 +59,22 @@ const one = ({ positionals }: Arguments, what: string): string => {
 };
 
 /** An application with a store that can be kept. */
-type Open = { readonly deps: Deps; readonly store: ResourceStore & Upkeep };
+type Open = { readonly deps: Deps; readonly store: ResourceStore & Upkeep; readonly copies?: FileCopies };
 
-/** The file of the store that these commands are about. */
-function fileOf({ store }: Config): string {
-  if (store.kind === 'sqlite') return store.path;
-  throw new Refusal('this command is for the embedded store; a MongoDB has its own tools for it');
-}
-
-async function compose(config: Config, path: string): Promise<Open> {
-  const { deps, upkeep, store } = await composeStore({ ...config, store: { kind: 'sqlite', path } });
-  if (upkeep === undefined) throw new Refusal('this kind of store has no such command');
-  return { deps, store: { ...store, ...upkeep } };
+async function compose(config: Config, store: Store, options: { readonly create: boolean }): Promise<Open> {
+  const composed = await composeStore({ ...config, store }, options);
+  const { deps, upkeep, copies } = composed;
+  return { deps, store: { ...composed.store, ...upkeep }, ...(copies === undefined ? {} : { copies }) };
 }
 
 /** The application on a store that must be there. */
-async function opened(config: Config, path = fileOf(config)): Promise<Open> {
-  if (!existsSync(path)) throw new Refusal(`there is no store at \`${path}\``);
-  return compose(config, path);
+async function opened(config: Config, store: Store = config.store): Promise<Open> {
+  if (store.kind === 'sqlite' && !existsSync(store.path)) throw new Refusal(`there is no store at \`${store.path}\``);
+  return compose(config, store, { create: false });
 }
 
-async function withStore<T>(config: Config, work: (open: Open) => Promise<T>): Promise<T> {
-  const open = await opened(config);
+async function withStore<T>(config: Config, work: (open: Open) => Promise<T>, store?: Store): Promise<T> {
+  const open = await opened(config, store);
   try {
     return await work(open);
   } finally {
@@ -78,17 +82,18 @@ async function withStore<T>(config: Config, work: (open: Open) => Promise<T>): P
   }
 }
 
-const checked = (config: Config, { out, progress }: Output): Promise<void> =>
-  withStore(config, async (open) => {
-    let faults = 0;
-    for await (const { at, what } of check(open, progress)) {
-      out(`${at}: ${what}`);
-      faults += 1;
-    }
-    const { versions, resources } = open.store.counts();
-    if (faults > 0) throw new Refusal(`${faults} faults`);
-    out(`sound: ${versions} versions of ${resources} resources`);
-  });
+async function soundness(open: Open, { out, progress }: Output): Promise<void> {
+  let faults = 0;
+  for await (const { at, what } of check(open, progress)) {
+    out(`${at}: ${what}`);
+    faults += 1;
+  }
+  const { versions, resources } = await open.store.counts();
+  if (faults > 0) throw new Refusal(`${faults} faults`);
+  out(`sound: ${versions} versions of ${resources} resources`);
+}
+
+const checked = (config: Config, io: Output): Promise<void> => withStore(config, (open) => soundness(open, io));
 
 /** A copy under a name of its own, closed to others, then given its place in one step. */
 function putBack(from: string, to: string): void {
@@ -98,28 +103,76 @@ function putBack(from: string, to: string): void {
   renameSync(draft, to);
 }
 
+type Files = { readonly file: string; readonly keys: string | undefined };
+
+/** A backup of a store that is no file: everything, as it stood at one instant, in an embedded store with keys of its own. */
+async function exported(open: Open, { file, keys }: Files, io: Output, config: Config): Promise<void> {
+  if (keys === undefined) throw new Misuse('a copy of a MongoDB has keys of its own: --keys names a file for them');
+  const draft = `${file}.partial`;
+  for (const there of [file, keys, draft, keyFilePath(draft)])
+    if (existsSync(there)) throw new Refusal(`\`${there}\` is there already and is not written over`);
+  const copy = await compose(config, { kind: 'sqlite', path: draft }, { create: true });
+  try {
+    await migrate({ deps: open.deps, from: open.store, to: copy.store, asOneState: true }, io.progress);
+    await soundness(copy, io);
+  } finally {
+    await copy.store.close();
+  }
+  renameSync(keyFilePath(draft), keys);
+  renameSync(draft, file);
+}
+
+/** Puts such a backup into a database without a store. */
+async function imported({ file, keys }: Files, io: Output, config: Config): Promise<void> {
+  const from = await opened(config, { kind: 'sqlite', path: file, ...(keys === undefined ? {} : { keysPath: keys }) });
+  try {
+    const { store, deps } = await compose(config, config.store, { create: true });
+    try {
+      if ((await store.counts()).versions > 0)
+        throw new Refusal(
+          'the database holds a store, which is not written over; `migrate` goes on with what was interrupted',
+        );
+      await migrate({ deps: from.deps, from: from.store, to: store, asOneState: true }, io.progress);
+      const erased = await store.eraseShredded();
+      if (erased > 0) io.out(removedAgain(erased));
+      await soundness({ deps, store }, io);
+    } finally {
+      await store.close();
+    }
+  } finally {
+    await from.store.close();
+  }
+}
+
+const removedAgain = (resources: number): string =>
+  `removed again: ${resources} resources of persons whose keys were destroyed since`;
+
 const COMMANDS: Readonly<Record<string, Command>> = {
   check: async (_args, io, config) => checked(config, io),
 
-  backup: async (args, { out }, config) => {
+  backup: async (args, io, config) => {
+    const { out } = io;
     const file = one(args, 'the file to write');
-    await withStore(config, async ({ store }) => {
-      store.copyData(file);
-      out(`the data are in ${file}`);
+    const { keys } = args.values;
+    await withStore(config, async (open) => {
+      if (open.copies === undefined) return exported(open, { file, keys }, io, config);
+      open.copies.copyData(file);
       // After the data: every key that they need is then among them.
-      if (args.values.keys !== undefined) store.copyKeys(args.values.keys);
+      if (keys !== undefined) open.copies.copyKeys(keys);
     });
+    out(`the data are in ${file}`);
     out(
-      args.values.keys === undefined
+      keys === undefined
         ? 'without the keys, which are kept apart and forgotten sooner, nobody reads them'
-        : `the wrapped keys are in ${args.values.keys}: keep them elsewhere, and for a shorter time`,
+        : `the wrapped keys are in ${keys}: keep them elsewhere, and for a shorter time`,
     );
   },
 
   restore: async (args, io, config) => {
     const file = one(args, 'the file to put back');
-    const path = fileOf(config);
     const { keys } = args.values;
+    if (config.store.kind === 'mongodb') return imported({ file, keys }, io, config);
+    const { path } = config.store;
     for (const there of [path, `${path}-wal`])
       if (existsSync(there)) throw new Refusal(`\`${there}\` is there, and is not written over`);
     if (!existsSync(file)) throw new Refusal(`\`${file}\` is not there`);
@@ -131,18 +184,22 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     if (keys !== undefined) putBack(keys, keyFile);
     putBack(file, path);
     const erased = await withStore(config, ({ store }) => store.eraseShredded());
-    if (erased > 0) io.out(`removed again: ${erased} resources of persons whose keys were destroyed since`);
+    if (erased > 0) io.out(removedAgain(erased));
     await checked(config, io);
   },
 
-  'rotate-key': async (_args, { out, progress }, config) => {
-    const path = masterKeyPath(config.masterKeyFile, fileOf(config));
+  'rotate-key': async (args, { out, progress }, config) => {
+    const path = masterKeyPath(config.masterKeyFile, config.store.kind === 'sqlite' ? config.store.path : '');
     const file = readMasterKeys(path);
     if (!file.ok) throw new Refusal(`the master key file \`${path}\` ${file.why}`);
-    // More than one: an earlier rotation did not end, and is ended now.
+    // More than one: a rotation was prepared, or did not end, and is ended now.
     if (file.keys.length === 1) addMasterKey(path);
+    if (args.values.prepare) {
+      out(`${path} holds the next master key: give it to every server, then rotate`);
+      return;
+    }
     await withStore(config, async ({ store }) => {
-      for (const { done, of } of store.rewrapKeys()) progress(`keys: ${done} of ${of}`);
+      for await (const { done, of } of store.rewrapKeys()) progress(`keys: ${done} of ${of}`);
     });
     dropOlderMasterKeys(path);
     out(
@@ -158,7 +215,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       const now = deps.clock.now();
       const ref = person as Ref;
       // Begun and interrupted: its consents may be gone, its keys are.
-      if (!store.isShredded(ref)) {
+      if (!(await store.isShredded(ref))) {
         const since = await store.unit((unit) => closedSince(unit, ref, now));
         if (since === undefined) throw new Refusal(`the space of ${person} is not closed, and is kept`);
         const until = sealedUntil(since);
@@ -174,13 +231,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 
   migrate: async (args, { out, progress }, config) => {
-    const [source, target] = [storePath(args.values.from, '--from'), storePath(args.values.to, '--to')];
-    if (source === target) throw new Misuse('--from and --to name the same store');
+    const [source, target] = [storeOf(args.values.from, '--from', config), storeOf(args.values.to, '--to', config)];
+    if (isSame(source, target)) throw new Misuse('--from and --to name the same store');
     const from = await opened(config, source);
     try {
-      const to = (await compose(config, target)).store;
+      const to = (await compose(config, target, { create: true })).store;
       try {
-        const migration = { deps: from.deps, from: from.store, to };
+        const migration = { deps: from.deps, from: from.store, to, asOneState: false };
         const { moved, there } = await migrate(migration, progress);
         out(`moved: ${moved} versions; there already: ${there}`);
         let faults = 0;
@@ -223,10 +280,16 @@ function parsed(args: readonly string[]): Arguments {
     const { positionals, values } = parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { keys: { type: 'string' }, from: { type: 'string' }, to: { type: 'string' }, yes: { type: 'boolean' } },
+      options: {
+        keys: { type: 'string' },
+        from: { type: 'string' },
+        to: { type: 'string' },
+        yes: { type: 'boolean' },
+        prepare: { type: 'boolean' },
+      },
     });
-    const { keys, from, to, yes = false } = values;
-    return { positionals, values: { keys, from, to, yes } };
+    const { keys, from, to, yes = false, prepare = false } = values;
+    return { positionals, values: { keys, from, to, yes, prepare } };
   } catch (error) {
     throw new Misuse(error instanceof Error ? error.message : 'the options are not understood');
   }

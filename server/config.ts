@@ -21,7 +21,7 @@ export type Config = {
   readonly baseUrl: string;
   /** `path` is a file; a `url` is `mongodb://…` or `mongodb+srv://…`, which may hold a password; `keysUrl`: where the wrapped data keys lie, when elsewhere. */
   readonly store:
-    | { readonly kind: 'sqlite'; readonly path: string }
+    | { readonly kind: 'sqlite'; readonly path: string; readonly keysPath?: string }
     | { readonly kind: 'mongodb'; readonly url: string; readonly keysUrl?: string | undefined };
   readonly issuers: readonly TrustedIssuer[];
   readonly policy: Policy;

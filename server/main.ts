@@ -32,7 +32,7 @@ import { registryFor, type SearchDefinitions } from './fhir/search-parameter.ts'
 import { summariesOf } from './fhir/summary.ts';
 import { closeGracefully, createHttpServer, HTTP_LIMITS } from './http/server.ts';
 import type { ResourceStore } from './ports/store.ts';
-import type { Upkeep } from './ports/upkeep.ts';
+import type { FileCopies, Upkeep } from './ports/upkeep.ts';
 import { RELEASE } from './release.ts';
 
 const OLDEST_NODE = 24;
@@ -56,31 +56,35 @@ export type Running = {
 
 type OpenStore = {
   readonly store: ResourceStore;
-  /** What an operator does with it, where this kind of store has it. */
-  readonly upkeep?: Upkeep;
+  /** What an operator does with it. */
+  readonly upkeep: Upkeep;
+  /** Where it is a file. */
+  readonly copies?: FileCopies;
   /** Sentences to show at start. */
   readonly warnings: readonly string[];
 };
 
 /** The store that the configuration names, and what its operator should know about it. */
-async function openStore(config: Config): Promise<OpenStore> {
+async function openStore(config: Config, create: boolean): Promise<OpenStore> {
   if (config.store.kind === 'sqlite') {
     const store = openSqliteStore({
       ...SQLITE_STORE_DEFAULTS,
       path: config.store.path,
+      keysPath: config.store.keysPath,
       clock: systemClock,
       master: fileMasterKey(masterKeyPath(config.masterKeyFile, config.store.path)),
     });
-    return { store, upkeep: store, warnings: [] };
+    return { store, upkeep: store, copies: store, warnings: [] };
   }
   const store = await openMongoStore({
     ...MONGO_STORE_DEFAULTS,
     url: config.store.url,
     keysUrl: config.store.keysUrl,
+    create,
     master: fileMasterKey(masterKeyPath(config.masterKeyFile, '')),
     clock: systemClock,
   });
-  return { store, warnings: store.warnings };
+  return { store, upkeep: store, warnings: store.warnings };
 }
 
 export type Composed = OpenStore & {
@@ -92,8 +96,11 @@ export type Composed = OpenStore & {
   readonly warm: () => Promise<void>;
 };
 
-/** The application of a configuration, its store open. Throws one sentence when something must not be used. */
-export async function compose(config: Config): Promise<Composed> {
+/**
+ * The application of a configuration, its store open; `create` says whether a database without one gets one. Throws one sentence when something
+ * must not be used.
+ */
+export async function compose(config: Config, { create } = { create: true }): Promise<Composed> {
   // INVARIANT: a file of ours, made by `fhir-profiles/build-definitions.ts`.
   const searchDefinitions = JSON.parse(
     readFileSync(new URL('../fhir-profiles/definitions/search-parameters.json', import.meta.url), 'utf8'),
@@ -110,7 +117,7 @@ export async function compose(config: Config): Promise<Composed> {
   const masterKey = openMasterKey(config.masterKeyFile, config.store.kind === 'sqlite' ? config.store.path : '');
   const definitions = shippedDefinitions();
   const validator = r4Validator(definitions);
-  const opened = await openStore(config);
+  const opened = await openStore(config, create);
   const { store } = opened;
   const packages = await loadPackages(config.packages);
   const profiles = profileValidator({

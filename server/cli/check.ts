@@ -19,8 +19,8 @@ export async function* check({ deps, store }: Checked, progress: (line: string) 
   yield* spaceFaults({ deps, store });
   let compared = 0;
   let batch: Key[] = [];
-  const { resources } = store.counts();
-  for (const { version, current } of store.archive()) {
+  const { resources } = await store.counts();
+  for await (const { version, current } of store.archive()) {
     if (!current || version.deleted) continue;
     batch.push({ type: version.type, id: version.id });
     if (batch.length < AT_ONCE) continue;
@@ -40,7 +40,7 @@ const entryFaults = ({ deps, store }: Checked, keys: readonly Key[]): Promise<re
       try {
         const version = await unit.read(key, systemGuard(key.type, 'integrity'));
         if (version === undefined || version.deleted) continue;
-        const what = store.differs(key, await entryNow(deps, unit, version));
+        const what = await store.differs(unit, key, await entryNow(deps, unit, version));
         if (what !== undefined) faults.push({ at, what });
       } catch (error) {
         faults.push({ at, what: error instanceof Error ? error.message : 'cannot be read' });
@@ -51,7 +51,7 @@ const entryFaults = ({ deps, store }: Checked, keys: readonly Key[]): Promise<re
 
 /** The space entry of each person is what their Consents, teams and delegations make. */
 async function* spaceFaults({ store }: Checked): AsyncIterable<Fault> {
-  for (const person of store.spaces()) {
+  for await (const person of store.spaces()) {
     const what = await store.unit(async (unit) => {
       try {
         const [stored, made] = [await unit.space(person), await rebuildSpace(unit, person)];

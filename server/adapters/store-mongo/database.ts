@@ -29,6 +29,8 @@ export type OpenOptions = {
   /** The database of the keys, when it is not the one beside the data's. */
   readonly keysUrl: string | undefined;
   readonly master: MasterKey;
+  /** Whether a store is made in a database that is empty. */
+  readonly create: boolean;
   /** Milliseconds that each wait of one operation may take. */
   readonly operationMs: number;
   readonly connections: number;
@@ -53,6 +55,8 @@ export async function openDatabase(options: OpenOptions): Promise<Opened> {
     if (keysClient !== client) await checkServer(keysDb);
     if (keysClient === client && keysName === db.databaseName)
       throw new Error('keys and data cannot lie in one database');
+    if (!options.create && (await collections.meta.findOne({ _id: 'store' })) === null)
+      throw new Error('there is no store in the database');
     const keys = await prepare(db, collections, (expected) =>
       openKeyShelf({ db: keysDb, master: options.master, expected }),
     );

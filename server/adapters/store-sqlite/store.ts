@@ -3,7 +3,7 @@
 import type { MasterKey } from '../../ports/master-key.ts';
 import type { ResourceStore } from '../../ports/store.ts';
 import type { Clock } from '../../ports/system.ts';
-import type { Upkeep } from '../../ports/upkeep.ts';
+import type { FileCopies, Upkeep } from '../../ports/upkeep.ts';
 import { masterKeyPath } from '../master-key.ts';
 import { fileMasterKey } from '../vault/file-master-key.ts';
 import { type KeyFile, keyFilePath, openKeyFile } from '../vault/key-file.ts';
@@ -23,6 +23,8 @@ export type SqliteStoreOptions = {
   /** The database file; its folder is made when it is missing. */
   readonly path: string;
   readonly clock: Clock;
+  /** The file of the wrapped data keys; `<path>.keys` when left out. */
+  readonly keysPath?: string | undefined;
   /** What wraps the data keys; the key file `<path>.key`, created with the store, when left out. */
   readonly master?: MasterKey;
   /** Types that are written far more often than they are searched: their index rows are written later, in batches. */
@@ -47,12 +49,12 @@ const PENDING_MAX = 256;
 type WithKeys = { readonly db: Database; readonly keys: KeyFile; readonly master: MasterKey };
 
 /** The database with its vault. */
-function openWithKeys({ path, master: given }: SqliteStoreOptions): WithKeys {
+function openWithKeys({ path, keysPath = keyFilePath(path), master: given }: SqliteStoreOptions): WithKeys {
   let opened: Omit<WithKeys, 'db'> | undefined;
   try {
     const db = openDatabase(path, (fresh) => {
       const master = given ?? fileMasterKey(fresh ? masterKeyPath(undefined, path) : `${path}.key`);
-      const keys = openKeyFile(keyFilePath(path), fresh ? { master: master.current } : undefined);
+      const keys = openKeyFile(keysPath, fresh ? { master: master.current } : undefined);
       opened = { keys, master };
       const vault = vaultOver(keys, master);
       keys.flush();
@@ -67,7 +69,7 @@ function openWithKeys({ path, master: given }: SqliteStoreOptions): WithKeys {
 }
 
 /** Opens the store. Throws one sentence when the file or the settings cannot be trusted. */
-export function openSqliteStore(options: SqliteStoreOptions): ResourceStore & Upkeep {
+export function openSqliteStore(options: SqliteStoreOptions): ResourceStore & Upkeep & FileCopies {
   const { db, keys, master } = openWithKeys(options);
   const words = wordsOf(db);
   const hidden = hiddenValues(db.vault);

@@ -2,12 +2,12 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, closeSync, existsSync, fsyncSync, openSync, renameSync } from 'node:fs';
 import type { IndexEntry } from '../../fhir/index-entry.ts';
-import { type JsonObject, type Key, type Ref, refOf } from '../../fhir/types.ts';
+import { type Key, type Ref, refOf } from '../../fhir/types.ts';
 import type { MasterKey } from '../../ports/master-key.ts';
-import type { Version } from '../../ports/store.ts';
-import type { ArchivedVersion, Fault, Upkeep } from '../../ports/upkeep.ts';
+import type { ArchivedVersion, Fault, FileCopies, Upkeep } from '../../ports/upkeep.ts';
 import type { KeyFile } from '../vault/key-file.ts';
 import { rewrapped, unwrapped } from '../vault/vault.ts';
+import { describes } from '../vault/version.ts';
 import { type Content, contentAt, partsOf } from './content.ts';
 import { blobOf, type Core, textOf } from './core.ts';
 import type { Row } from './database.ts';
@@ -22,7 +22,7 @@ const BATCH = 200;
 
 type Parts = { readonly core: Core; readonly keys: KeyFile; readonly commits: GroupCommit; readonly master: MasterKey };
 
-export function upkeepOf({ core, keys, commits, master }: Parts): Upkeep {
+export function upkeepOf({ core, keys, commits, master }: Parts): Upkeep & FileCopies {
   const { db, words } = core;
   const versionsAfter = `SELECT ${VERSION_COLUMNS.text}, v.vid, r.type, r.id, r.vid = v.vid FROM version v
     JOIN resource r ON r.rid = (WITH RECURSIVE first (vid, prev) AS (
@@ -141,10 +141,8 @@ export function upkeepOf({ core, keys, commits, master }: Parts): Upkeep {
       }
       if (done !== of) yield { at: 'the store file', what: `${of - done} versions belong to no resource` };
     },
-    differs(key, entry) {
-      return difference(core, key, entry);
-    },
-    isShredded: (person) => keys.destroyed().includes(person),
+    differs: async (_unit, key, entry) => difference(core, key, entry),
+    isShredded: async (person) => keys.destroyed().includes(person),
     async shred(person, at) {
       const destroyed = keys.destroy(person, at);
       db.vault.forget();
@@ -156,26 +154,36 @@ export function upkeepOf({ core, keys, commits, master }: Parts): Upkeep {
       for (const person of keys.destroyed()) erased += await erase(person as Ref);
       return erased;
     },
-    *archive() {
+    async *archive() {
       for (let after = 0; ; ) {
-        const rows = db.statement(versionsAfter).all(after);
-        for (const row of rows) yield archived(row);
-        const last = rows.at(-1)?.[VERSION_WIDTH];
+        const rows = db.statement(`SELECT rid, vid FROM resource WHERE rid > ? ORDER BY rid LIMIT ${BATCH}`).all(after);
+        for (const [rid, vid] of rows) yield* chainOf(Number(rid), Number(vid));
+        const last = rows.at(-1)?.[0];
         if (typeof last !== 'number') return;
         after = last;
       }
     },
-    counts: () => ({
+    async *archiveOf(resources) {
+      for (const key of resources) {
+        const current = currentOf(core, key);
+        if (current !== undefined) yield* chainOf(current.rid, current.vid);
+      }
+    },
+    held: async (resources) =>
+      resources.map((key) => {
+        const current = currentOf(core, key);
+        return current === undefined ? 0 : chainRows(current.rid, current.vid).length;
+      }),
+    counts: async () => ({
       versions: count('SELECT count(*) FROM version'),
       resources: count('SELECT count(*) FROM resource'),
     }),
-    spaces: () =>
-      db
-        .statement('SELECT ref FROM person WHERE entry IS NOT NULL ORDER BY id')
-        .all()
-        // INVARIANT: `person.ref` is only ever written from a Ref.
-        .map(([ref]) => textOf(ref) as Ref),
-    *rewrapKeys() {
+    async *spaces() {
+      // INVARIANT: `person.ref` is only ever written from a Ref.
+      for (const [ref] of db.statement('SELECT ref FROM person WHERE entry IS NOT NULL ORDER BY id').all())
+        yield textOf(ref) as Ref;
+    },
+    async *rewrapKeys() {
       const by = master.current;
       keys.useMaster(by);
       for (;;) {
@@ -187,6 +195,20 @@ export function upkeepOf({ core, keys, commits, master }: Parts): Upkeep {
     },
   };
 
+  /** The versions of a resource, the oldest first. */
+  function chainRows(rid: number, vid: number): readonly Row[] {
+    return db
+      .statement(`WITH RECURSIVE chain (vid, step) AS (
+        SELECT ?, 0 UNION ALL SELECT v.prev, c.step + 1 FROM chain c CROSS JOIN version v ON v.vid = c.vid WHERE v.prev IS NOT NULL)
+        SELECT ${VERSION_COLUMNS.text}, v.vid, r.type, r.id, r.vid = v.vid
+        FROM chain c CROSS JOIN version v ON v.vid = c.vid CROSS JOIN resource r ON r.rid = ? ORDER BY c.step DESC`)
+      .all(vid, rid);
+  }
+
+  function* chainOf(rid: number, vid: number): Iterable<ArchivedVersion> {
+    for (const row of chainRows(rid, vid)) yield archived(row);
+  }
+
   function archived(row: Row): ArchivedVersion {
     const key = keyOfRow(row);
     const version = versionOf(core, key, row);
@@ -196,25 +218,20 @@ export function upkeepOf({ core, keys, commits, master }: Parts): Upkeep {
       current: row[VERSION_WIDTH + 3] === 1,
       ...(content === undefined
         ? {}
-        : { content: { size: content.size, sha1: content.sha1, parts: () => partsOf(core, content) } }),
+        : {
+            content: {
+              size: content.size,
+              sha1: content.sha1,
+              parts: async function* () {
+                yield* partsOf(core, content);
+              },
+            },
+          }),
     };
   }
 }
 
 const sentence = (error: unknown): string => (error instanceof Error ? error.message : 'cannot be read');
-
-/** Whether a body is what its row says it is. */
-function describes(version: Version): string | undefined {
-  if (version.deleted) return version.body === '' ? undefined : 'a deleted version has a body';
-  const body: unknown = JSON.parse(version.body);
-  if (typeof body !== 'object' || body === null) return 'its body is no resource';
-  const { resourceType, id, meta } = body as JsonObject;
-  const same =
-    resourceType === version.type &&
-    id === version.id &&
-    (meta as JsonObject | undefined)?.['versionId'] === version.versionId;
-  return same ? undefined : 'its body is another resource than its row says';
-}
 
 /** Writes to a name of its own, syncs, then gives it the name asked for: there is never half a copy. */
 function copy(path: string, write: (draft: string) => void): void {

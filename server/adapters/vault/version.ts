@@ -1,6 +1,6 @@
 /** A version as it is sealed: filing and body in one piece, bound to what its row says it is. Both stores write it. */
-import type { Key } from '../../fhir/types.ts';
-import type { Filing } from '../../ports/store.ts';
+import type { JsonObject, Key } from '../../fhir/types.ts';
+import type { Filing, Version } from '../../ports/store.ts';
 import { contextOf } from './seal.ts';
 
 /** A version as its row names it: its ciphertext opens for these values and no others. */
@@ -27,4 +27,17 @@ export function readVersionText(text: string): Content {
   const filing = text.slice(0, end);
   // INVARIANT: `versionText` wrote a Filing.
   return { filing: filing === '{}' ? {} : (JSON.parse(filing) as Filing), body: text.slice(end + 1) };
+}
+
+/** Whether a body is what its row says it is: a sentence when it is not. */
+export function describes(version: Version): string | undefined {
+  if (version.deleted) return version.body === '' ? undefined : 'a deleted version has a body';
+  const body: unknown = JSON.parse(version.body);
+  if (typeof body !== 'object' || body === null) return 'its body is no resource';
+  const { resourceType, id, meta } = body as JsonObject;
+  const same =
+    resourceType === version.type &&
+    id === version.id &&
+    (meta as JsonObject | undefined)?.['versionId'] === version.versionId;
+  return same ? undefined : 'its body is another resource than its row says';
 }
