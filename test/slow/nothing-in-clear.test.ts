@@ -3,14 +3,15 @@
  * goes on, and every file that it left is looked through for them in every spelling. Then rows are altered as somebody with the file could
  * alter them: the server says so and serves none of it.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CHUNK_BYTES } from '../../server/ports/store.ts';
 import { get, mask, type Person, post, type Stage, startStage } from '../blackbox/stage.ts';
+import { type Disk, embeddedDisk, filesIn, mongodbDisk } from '../support/disk.ts';
 import { appointmentBody, communicationBody, listBody, relatedPersonBody } from '../support/fhir-bodies.ts';
+import { findMongod, NO_MONGOD } from '../support/mongod.ts';
 import { serverExists } from '../support/server.ts';
 
 /** What must not be found, by what it is. */
@@ -87,12 +88,14 @@ function found(planted: Readonly<Record<string, string>>, files: readonly string
   return [...hits];
 }
 
-const filesIn = (folder: string): readonly string[] =>
-  readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map((name) => join(folder, name))
-    .filter((path) => statSync(path).isFile());
+if (findMongod() === undefined) process.stderr.write(`${NO_MONGOD}\n`);
+const DISKS: readonly (readonly [where: string, open: () => Promise<Disk>])[] = [
+  ['of the embedded store', embeddedDisk],
+  ...(findMongod() === undefined ? [] : [['of a MongoDB', mongodbDisk] as const]),
+];
 
-describe.runIf(serverExists())('a stolen disk', () => {
+describe.runIf(serverExists()).each(DISKS)('a stolen disk %s', (_, open) => {
+  let disk: Disk;
   let s: Stage;
   let temporary: string;
   let person: Person;
@@ -105,7 +108,8 @@ describe.runIf(serverExists())('a stolen disk', () => {
 
   beforeAll(async () => {
     temporary = mkdtempSync(join(tmpdir(), 'carnet-tmp-'));
-    s = await startStage({ TMPDIR: temporary, CARNET_LOG: 'json' });
+    disk = await open();
+    s = await startStage({ TMPDIR: temporary, CARNET_LOG: 'json', ...disk.env });
     person = await s.person();
     other = await s.person();
     await s.grant(person, 'dr1', 'attending-physician');
@@ -156,6 +160,7 @@ describe.runIf(serverExists())('a stolen disk', () => {
   }, 180_000);
   afterAll(async () => {
     await s?.dispose();
+    await disk?.dispose();
     rmSync(temporary, { recursive: true, force: true });
   });
 
@@ -189,13 +194,17 @@ describe.runIf(serverExists())('a stolen disk', () => {
     rmSync(lying);
   });
 
+  const files = (): readonly string[] =>
+    [...disk.files(), ...filesIn(s.server.folder), ...filesIn(temporary)].filter(
+      (path) => !/issuers\.json|policy\.json|clock/.test(path),
+    );
+
   it('shows none of them in any file, as a kill leaves them and as a stop does', async () => {
-    const files = (): readonly string[] =>
-      [...filesIn(s.server.folder), ...filesIn(temporary)].filter(
-        (path) => !/issuers\.json|policy\.json|clock/.test(path),
-      );
-    const names = files().map((path) => path.slice(s.server.folder.length + 1));
-    expect(names).toEqual(expect.arrayContaining(['carnet.db', 'carnet.db-wal', 'carnet.db.keys', 'carnet.db.key']));
+    for (const name of disk.mustHave)
+      expect(
+        files().some((path) => path.endsWith(name)),
+        name,
+      ).toBe(true);
     await s.server.kill();
     expect(found(planted, files())).toEqual([]);
     await s.server.restart();
@@ -212,16 +221,6 @@ describe.runIf(serverExists())('a stolen disk', () => {
   });
 
   describe('and writes on it', () => {
-    const change = (statement: string, ...args: readonly string[]): void => {
-      const db = new DatabaseSync(join(s.server.folder, 'carnet.db'), { timeout: 5_000 });
-      try {
-        expect(Number(db.prepare(statement).run(...args).changes), statement).toBeGreaterThan(0);
-      } finally {
-        db.close();
-      }
-    };
-    const idOf = (ref: string): string => ref.split('/')[1] ?? '';
-    const vid = 'SELECT vid FROM resource WHERE id = ?';
     /** A fault: nothing of what was stored, and nothing of why. */
     const isFault = async (path: string): Promise<void> => {
       const answer = await s.ask(s.holder(person), get(path, { accept: 'application/fhir+json' }));
@@ -231,46 +230,39 @@ describe.runIf(serverExists())('a stolen disk', () => {
     };
 
     it('a body exchanged for that of another person does not open, nor one of the same person', async () => {
-      const kept = `CREATE TABLE kept AS SELECT vid, sealed FROM version`;
-      const db = new DatabaseSync(join(s.server.folder, 'carnet.db'));
-      db.exec(kept);
-      db.close();
-      const from = (ref: string): void =>
-        change(
-          `UPDATE version SET sealed = (SELECT sealed FROM kept WHERE vid = (${vid})) WHERE vid = (${vid})`,
-          idOf(ref),
-          idOf(document),
-        );
-      from(otherDocument);
-      await isFault(document);
-      from(binary);
-      await isFault(document);
-      from(document);
+      const sound = await disk.body(document);
+      for (const other of [otherDocument, binary]) {
+        await disk.putBody(document, await disk.body(other));
+        await isFault(document);
+      }
+      await disk.putBody(document, sound);
       expect((await s.ask(s.holder(person), get(document))).status).toBe(200);
     });
 
     it('an earlier version in the place of the current one does not open', async () => {
       const permit = await s.grant(person, 'dr2');
       await s.done(s.holder(person), s.end(permit));
-      const first = 'SELECT v.prev FROM resource r JOIN version v ON v.vid = r.vid WHERE r.id = ?';
-      const earlier = `SELECT sealed FROM version WHERE vid = (${first})`;
-      change(`UPDATE version SET sealed = (${earlier}) WHERE vid = (${vid})`, idOf(permit), idOf(permit));
+      await disk.putBody(permit, await disk.earlierBody(permit));
       await isFault(permit);
     });
 
+    it('rights exchanged for those of another person do not open', async () => {
+      const sound = await disk.rights(person.ref);
+      await disk.putRights(person.ref, await disk.rights(other.ref));
+      await isFault(document);
+      await disk.putRights(person.ref, sound);
+      expect((await s.ask(s.holder(person), get(document))).status).toBe(200);
+    });
+
     it('a bit that turned is noticed', async () => {
-      change(
-        `UPDATE version SET sealed = CAST(substr(sealed, 1, 30) || char(7) || substr(sealed, 32) AS BLOB) WHERE vid = (${vid})`,
-        idOf(otherDocument),
-      );
+      const turned = Buffer.from(await disk.body(otherDocument));
+      turned[30] = (turned[30] ?? 0) ^ 1;
+      await disk.putBody(otherDocument, turned);
       const answer = await s.ask(s.holder(other), get(otherDocument));
       expect(answer.status).toBe(500);
     });
 
     it('a chunk that was shortened, exchanged or dropped is noticed, and none of it comes after', async () => {
-      // The one content of three chunks.
-      const blob = 'SELECT key / 1048576 FROM chunk WHERE key % 1048576 = 2';
-      const chunk = (index: number): string => `key = (${blob}) * 1048576 + ${index}`;
       const whole = async () => {
         try {
           const answer = await fetch(`${s.base}/${big}`, {
@@ -284,12 +276,21 @@ describe.runIf(serverExists())('a stolen disk', () => {
       const sound = await whole();
       expect(sound).toMatchObject({ status: 200 });
       expect(sound.bytes).toBeGreaterThan(CHUNK_BYTES * 2);
-      change(`UPDATE chunk SET data = substr(data, 1, 1000) WHERE ${chunk(2)}`);
+      const second = await disk.chunk(1);
+      await disk.putChunk(2, (await disk.chunk(2)).subarray(0, 1000));
       expect((await whole()).status).toBe('cut');
-      change(`UPDATE chunk SET data = (SELECT data FROM chunk WHERE ${chunk(1)}) WHERE ${chunk(0)}`);
+      await disk.putChunk(0, second);
       expect((await whole()).status).toBe(500);
-      change(`DELETE FROM chunk WHERE ${chunk(0)}`);
+      await disk.putChunk(0, undefined);
       expect((await whole()).status).toBe(500);
     });
+  });
+
+  it('would show what was written there in clear', async () => {
+    await disk.plant('Zyxoplasie planted');
+    await s.server.stop();
+    await disk.stop();
+    expect(found(planted, files())).toEqual([]);
+    expect(found({ it: 'Zyxoplasie planted' }, files())).not.toEqual([]);
   });
 });
