@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { masterKeyPath } from '../../server/adapters/master-key.ts';
 import {
   MONGO_STORE_DEFAULTS,
+  type MongoStore,
   type MongoStoreOptions,
   openMongoStore,
 } from '../../server/adapters/store-mongo/store.ts';
@@ -65,7 +66,7 @@ describe.skipIf(!mongodIsThere())('on MongoDB', () => {
 describe.skipIf(!mongodIsThere())('the mongodb database', () => {
   let set: ReplicaSet;
   let shelf: MongoShelf;
-  const opened: ResourceStore[] = [];
+  const opened: MongoStore[] = [];
   const name = 'own';
 
   beforeAll(async () => {
@@ -82,7 +83,7 @@ describe.skipIf(!mongodIsThere())('the mongodb database', () => {
     await keysDatabase().dropDatabase();
   });
 
-  const open = async (part: Partial<MongoStoreOptions> = {}): Promise<ResourceStore> => {
+  const open = async (part: Partial<MongoStoreOptions> = {}): Promise<MongoStore> => {
     const store = await shelf.open(name, { clock, ...part });
     opened.push(store);
     return store;
@@ -150,6 +151,123 @@ describe.skipIf(!mongodIsThere())('the mongodb database', () => {
     const found = await database().collection('current').find({}).toArray();
     expect(found).toHaveLength(1);
     expect(EJSON.stringify(found)).not.toMatch(/private/);
+  });
+
+  describe('its keys', () => {
+    const owned = (id: string, versionId = '1') => put(id, { owner: 'Patient/p', versionId, body: `{"id":"${id}"}` });
+    const read = (store: ResourceStore, id: string) => store.unit((u) => u.read(key(id), everything));
+    const keys = () => keysDatabase().collection<{ _id: string; version: number; by: string | null }>('key');
+
+    test('lie in a database of their own, one for each person, made once whoever is first', async () => {
+      const stores = await Promise.all([open(), open(), open()]);
+      await Promise.all(stores.map((store, i) => store.unit((u) => u.put(owned(`r${i}`)))));
+      expect((await keys().find({}).toArray()).map(({ _id, version }) => [_id, version]).sort()).toEqual([
+        ['#index', 1],
+        ['#nobody', 1],
+        ['Patient/p', 1],
+      ]);
+      for (const store of stores)
+        for (const i of [0, 1, 2]) expect((await read(store, `r${i}`))?.body).toBe(`{"id":"r${i}"}`);
+      expect((await database().listCollections().toArray()).map((c) => c.name)).not.toContain('key');
+    });
+
+    test('of a unit that was undone is there, and serves the next one', async () => {
+      const store = await open();
+      const undone = store.unit(async (u) => {
+        await u.put(owned('a'));
+        throw new Error('undone');
+      });
+      await expect(undone).rejects.toThrow('undone');
+      expect(await keys().countDocuments({ _id: 'Patient/p' })).toBe(1);
+      await store.unit((u) => u.put(owned('a')));
+      expect((await read(await open(), 'a'))?.body).toBe('{"id":"a"}');
+    });
+
+    test('that are destroyed by one server open nothing on another, at once, and the next one is another', async () => {
+      const [one, two] = [await open(), await open()];
+      await one.unit((u) => u.put(owned('a')));
+      expect(await read(two, 'a')).toBeDefined();
+      const kept = await database().collection('current').find({}).toArray();
+      expect(await one.shred('Patient/p', 5)).toEqual({ keys: 1, resources: 1 });
+      // Somebody puts back what was there.
+      await database().collection('current').insertMany(kept);
+      for (const store of [one, two]) await expect(read(store, 'a')).rejects.toThrow('does not exist any more');
+      await two.unit((u) => u.put(owned('b')));
+      expect((await read(one, 'b'))?.body).toBe('{"id":"b"}');
+      await expect(read(two, 'a')).rejects.toThrow('does not exist any more');
+      expect(await keys().findOne({ _id: 'Patient/p' })).toMatchObject({ version: 2, destroyed: 5 });
+      expect(await one.isShredded('Patient/p')).toBe(true);
+    });
+
+    test('a unit that is at work on a person whose key is destroyed leaves nothing that cannot be opened', async () => {
+      const [one, two] = [await open(), await open()];
+      await one.unit((u) => u.put(owned('a')));
+      let shredded: Promise<unknown> | undefined;
+      await two.unit(async (u) => {
+        await u.read(key('a'), everything);
+        shredded ??= one.shred('Patient/p', 5);
+        await u.put(owned('b'));
+      });
+      await shredded;
+      const b = await read(one, 'b');
+      // Before the destruction, and gone with it, or after it and under the new key.
+      if (b !== undefined) expect(b.body).toBe('{"id":"b"}');
+      for await (const fault of one.inspect(() => undefined)) expect(fault).toBeUndefined();
+    });
+
+    test('without them, or with those of another store, it is refused', async () => {
+      await (await open()).close();
+      await keysDatabase()
+        .collection('shelf')
+        .updateOne({}, { $set: { id: 'another' } });
+      await expect(open()).rejects.toThrow('that of another store');
+      await keysDatabase().dropDatabase();
+      await expect(open()).rejects.toThrow('the database of the keys is missing');
+      expect(await keysDatabase().listCollections().toArray()).toEqual([]);
+    });
+
+    test('cannot lie among the data', async () => {
+      await expect(open({ keysUrl: shelf.url(name) })).rejects.toThrow('collections of another program');
+    });
+
+    test('can lie in a place that is named', async () => {
+      const elsewhere = shelf.url('elsewhere');
+      const store = await open({ keysUrl: elsewhere });
+      await store.unit((u) => u.put(owned('a')));
+      expect(await keysDatabase().listCollections().toArray()).toEqual([]);
+      expect((await read(await open({ keysUrl: elsewhere }), 'a'))?.body).toBe('{"id":"a"}');
+      await expect(open()).rejects.toThrow('the database of the keys is missing');
+    });
+  });
+
+  test('a text that many resources have is found by any part of it, and ordered, in few journeys', async () => {
+    const store = await open();
+    const names = ['dupont', 'dupond', 'durand', 'martin', 'dupuis', 'éluard'];
+    await store.unit(async (u) => {
+      for (const [i, text] of names.entries())
+        await u.put(
+          put(`n${i}`, {
+            owner: 'Patient/p',
+            entry: { ...EMPTY_ENTRY, strings: [{ param: 'name', text }], sort: [{ param: 'name', key: text }] },
+          }),
+        );
+    });
+    const stored = EJSON.stringify(await database().collection('current').find({}).toArray());
+    for (const text of names) expect(stored).not.toContain(text);
+    const sort = [{ param: 'name', descending: false }];
+    const page = (where: Predicate, after?: readonly (string | number | null)[]) =>
+      store.unit((u) =>
+        u.search(
+          guarded({ type: 'Observation', where, sort, limit: 2, total: true, ...(after && { after }) }, everything),
+        ),
+      );
+    const first = await page({ op: 'prefix', param: 'name', text: 'du' });
+    expect(first).toMatchObject({ more: true, total: 4, matches: [{ id: 'n1' }, { id: 'n0' }] });
+    const second = await page({ op: 'prefix', param: 'name', text: 'du' }, first.matches[1]?.position);
+    expect(second).toMatchObject({ more: false, total: 4, matches: [{ id: 'n4' }, { id: 'n2' }] });
+    expect(await page({ op: 'prefix', param: 'name', text: 'dupon' })).toMatchObject({ total: 2 });
+    expect(await page({ op: 'contains', param: 'name', text: 'ar' })).toMatchObject({ total: 2 });
+    expect(await page({ op: 'not', of: { op: 'contains', param: 'name', text: 'u' } })).toMatchObject({ total: 1 });
   });
 
   test('a resource that is too large for one document is refused as that, and leaves nothing', async () => {

@@ -6,17 +6,17 @@ import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import {
   MONGO_STORE_DEFAULTS,
+  type MongoStore,
   type MongoStoreOptions,
   openMongoStore,
 } from '../../server/adapters/store-mongo/store.ts';
 import { fileMasterKey } from '../../server/adapters/vault/file-master-key.ts';
-import type { ResourceStore } from '../../server/ports/store.ts';
 import type { ReplicaSet } from './mongod.ts';
 
 export type MongoShelf = {
   /** The URL of a database by this name, which nobody else uses. */
   readonly url: (name: string) => string;
-  readonly open: (name: string, part?: Partial<MongoStoreOptions>) => Promise<ResourceStore>;
+  readonly open: (name: string, part?: Partial<MongoStoreOptions>) => Promise<MongoStore>;
   /** Drops every document of a database, but not its keys. */
   readonly empty: (name: string) => Promise<void>;
   /** Makes `to` hold what `from` holds, its keys included. */

@@ -53,8 +53,6 @@ export async function openDatabase(options: OpenOptions): Promise<Opened> {
       options.keysUrl === undefined ? `${databaseName(options.url)}_keys` : databaseName(options.keysUrl);
     const keysDb = keysClient.db(keysName);
     if (keysClient !== client) await checkServer(keysDb);
-    if (keysClient === client && keysName === db.databaseName)
-      throw new Error('keys and data cannot lie in one database');
     if (!options.create && (await collections.meta.findOne({ _id: 'store' })) === null)
       throw new Error('there is no store in the database');
     const keys = await prepare(db, collections, (expected) =>

@@ -61,9 +61,10 @@ export function upkeepOf({ client, core, keys, master, sightOf }: Parts): Upkeep
     }
   }
 
-  async function* partsOf(content: OpenContent, session?: ClientSession): AsyncIterable<Uint8Array> {
+  /** Chunks never change, so they are read whenever they are asked for. */
+  async function* partsOf(content: OpenContent): AsyncIterable<Uint8Array> {
     for (let index = 0, done = 0; done < content.size; index += 1) {
-      const found = await chunk.findOne({ _id: chunkId(content.upload, index) }, inSession(session));
+      const found = await chunk.findOne({ _id: chunkId(content.upload, index) });
       const part = openedChunk(content, index, found?.data);
       done += part.length;
       yield part;
@@ -78,7 +79,7 @@ export function upkeepOf({ client, core, keys, master, sightOf }: Parts): Upkeep
       ),
     );
 
-  function* archived({ doc, earlier }: Life, keyOf: KeyOf, session?: ClientSession): Iterable<ArchivedVersion> {
+  function* archived({ doc, earlier }: Life, keyOf: KeyOf): Iterable<ArchivedVersion> {
     for (const one of [...earlier, doc]) {
       const brought = doc.content !== null && doc.content.no === one.no ? doc.content : undefined;
       const content = brought === undefined ? undefined : contentWith(keyOf, doc, brought);
@@ -87,7 +88,7 @@ export function upkeepOf({ client, core, keys, master, sightOf }: Parts): Upkeep
         current: one === doc,
         ...(content === undefined
           ? {}
-          : { content: { size: content.size, sha1: content.sha1, parts: () => partsOf(content, session) } }),
+          : { content: { size: content.size, sha1: content.sha1, parts: () => partsOf(content) } }),
       };
     }
   }
@@ -95,7 +96,7 @@ export function upkeepOf({ client, core, keys, master, sightOf }: Parts): Upkeep
   async function* everything(session?: ClientSession): AsyncIterable<ArchivedVersion> {
     for await (const lives of allLives(session)) {
       const keyOf = await keysOfLives(lives);
-      for (const life of lives) yield* archived(life, keyOf, session);
+      for (const life of lives) yield* archived(life, keyOf);
     }
   }
 
