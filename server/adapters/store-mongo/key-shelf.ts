@@ -114,17 +114,22 @@ function shelfOver({ keys, shelves, master, id }: Shelf): MongoKeyShelf {
     }
   };
 
-  /** Puts a new key where there is none, unless somebody else was first. */
-  const add = async (owner: string, before: KeyDocument | null, key: ShelvedKey): Promise<void> => {
+  /** Puts a new key where there is none; answers whether nobody else was first. */
+  const add = async (owner: string, before: KeyDocument | null, key: ShelvedKey): Promise<boolean> => {
     const fields = { version: key.version, by: key.wrapped.by, wrapped: key.wrapped.bytes };
     if (before !== null) {
-      await keys.updateOne({ _id: owner, version: before.version, wrapped: null }, { $set: fields });
-      return;
+      const { modifiedCount } = await keys.updateOne(
+        { _id: owner, version: before.version, wrapped: null },
+        { $set: fields },
+      );
+      return modifiedCount === 1;
     }
     try {
       await keys.insertOne({ _id: owner, ...fields, destroyed: null });
+      return true;
     } catch (error) {
       if (!isDuplicate(error)) throw error;
+      return false;
     }
   };
 
@@ -145,10 +150,12 @@ function shelfOver({ keys, shelves, master, id }: Shelf): MongoKeyShelf {
         if (there !== undefined) return there;
         const by = await current();
         const version = (before?.version ?? 0) + 1;
-        await add(owner, before, { version, wrapped: make(version, by) });
+        const key = { version, wrapped: make(version, by) };
+        const isOurs = await add(owner, before, key);
         // A rotation that began meanwhile may have looked for keys before this one was there.
         const now = await current();
         if (now !== by) await move(now, await keys.find({ _id: owner, by }).toArray());
+        else if (isOurs) return key;
       }
     },
     async destroy(owner, at) {
