@@ -15,7 +15,13 @@ export type Child = {
 };
 
 /** Where a server of ours keeps what: the same folder, port and issuers serve every variant of one run. */
-export type Site = { readonly folder: string; readonly port: number; readonly issuers: readonly IssuerEntry[] };
+export type Site = {
+  readonly folder: string;
+  readonly port: number;
+  readonly issuers: readonly IssuerEntry[];
+  /** URL of the store; a SQLite file in the folder when it is not named. */
+  readonly store?: string;
+};
 
 /** The settings of a server of ours, and nothing else of this process's own. */
 export async function environment(site: Site): Promise<Readonly<Record<string, string>>> {
@@ -25,7 +31,7 @@ export async function environment(site: Site): Promise<Readonly<Record<string, s
     PATH: process.env['PATH'] ?? '',
     CARNET_PORT: String(site.port),
     CARNET_BASE_URL: `http://127.0.0.1:${site.port}/fhir`,
-    CARNET_STORE: `sqlite:${join(site.folder, 'carnet.db')}`,
+    CARNET_STORE: site.store ?? `sqlite:${join(site.folder, 'carnet.db')}`,
     CARNET_ISSUERS: issuers,
     CARNET_LOG: 'off',
     CARNET_TEST: '1',
