@@ -1,5 +1,6 @@
 /** Starts and orders measured processes. */
 import { type ChildProcess, fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +16,13 @@ export type Child = {
 };
 
 /** Where a server of ours keeps what: the same folder, port and issuers serve every variant of one run. */
-export type Site = { readonly folder: string; readonly port: number; readonly issuers: readonly IssuerEntry[] };
+export type Site = {
+  readonly folder: string;
+  readonly port: number;
+  readonly issuers: readonly IssuerEntry[];
+  /** URL of the store; a SQLite file in the folder when it is not named. */
+  readonly store?: string;
+};
 
 /** The settings of a server of ours, and nothing else of this process's own. */
 export async function environment(site: Site): Promise<Readonly<Record<string, string>>> {
@@ -25,11 +32,24 @@ export async function environment(site: Site): Promise<Readonly<Record<string, s
     PATH: process.env['PATH'] ?? '',
     CARNET_PORT: String(site.port),
     CARNET_BASE_URL: `http://127.0.0.1:${site.port}/fhir`,
-    CARNET_STORE: `sqlite:${join(site.folder, 'carnet.db')}`,
+    ...(site.store === undefined
+      ? { CARNET_STORE: `sqlite:${join(site.folder, 'carnet.db')}` }
+      : { CARNET_STORE: site.store, CARNET_MASTER_KEY_FILE: await masterKey(site.folder) }),
     CARNET_ISSUERS: issuers,
-    CARNET_LOG: 'off',
+    CARNET_LOG: process.env['CARNET_LOG'] ?? 'off',
     CARNET_TEST: '1',
   };
+}
+
+/** A master key file in the folder. */
+async function masterKey(folder: string): Promise<string> {
+  const path = join(folder, 'master.key');
+  await writeFile(path, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flag: 'wx' }).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    },
+  );
+  return path;
 }
 
 /** Starts one process and waits until it listens. */

@@ -44,8 +44,8 @@ export type Filled = {
 };
 
 /** Bytes of a document that is provided, and of one that is retrieved. */
-const PROVIDED = 50_000;
-const RETRIEVED = 1_000_000;
+export const PROVIDED = 50_000;
+export const RETRIEVED = 1_000_000;
 
 /** The flows over a world whose documents are `ids`, in the order they were made. */
 export function flowsOver(world: World, { ids, updatable, contents = [] }: Filled, seed: number): Flows {

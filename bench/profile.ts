@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../test/support/free-port.ts';
 import { startChild } from './child.ts';
-import { createUpdatable, type Flows, flowsOver } from './flows.ts';
+import { createContents, createUpdatable, type Flows, flowsOver } from './flows.ts';
 import { hotSpots } from './hot.ts';
 import { drive } from './load.ts';
 import { buildPeople, issuersFor } from './world.ts';
@@ -29,7 +29,8 @@ try {
     seed: SEED,
   })) as { readonly ids: readonly string[] };
   const updatable = await createUpdatable(port, flowsOver(world, { ids, updatable: [] }, SEED), PEOPLE);
-  const flows = flowsOver(world, { ids, updatable }, SEED + 1);
+  const contents = await createContents(port, flowsOver(world, { ids, updatable: [] }, SEED + 2), 8);
+  const flows = flowsOver(world, { ids, updatable, contents }, SEED + 1);
   const asked = process.argv.slice(2);
   for (const name of asked.length === 0 ? ['read', 'documents', 'create', 'transaction'] : asked) {
     if (!Object.hasOwn(flows, name)) throw new Error(`there is no flow \`${name}\``);

@@ -21,6 +21,8 @@ export async function seedDocuments(
     readonly structure: string;
     readonly each: number;
     readonly seed: number;
+    /** Number of the first person, for the traits in their documents. */
+    readonly from?: number;
   },
 ): Promise<{ readonly ids: readonly string[]; readonly bodyBytes: number }> {
   const caller: Caller = {
@@ -67,7 +69,13 @@ export async function seedDocuments(
         const person = n % order.people.length;
         const owner = `Patient/${order.people[person]}` as Ref;
         const id = deps.ids.next();
-        const resource = documentOf({ n, person, subject: owner, author: order.structure, random });
+        const resource = documentOf({
+          n,
+          person: (order.from ?? 0) + person,
+          subject: owner,
+          author: order.structure,
+          random,
+        });
         const filing = {
           filedAt: now,
           by: order.structure as Ref,

@@ -33,6 +33,7 @@ export type Order =
       readonly structure: string;
       readonly each: number;
       readonly seed: number;
+      readonly from?: number;
     }
   | { readonly op: 'profile' }
   | { readonly op: 'profiled'; readonly file: string }
@@ -103,6 +104,10 @@ function createBare(kind: 'node-http' | 'express'): Server {
   app.disable('etag');
   app.get('/payload/:size', (request, response) => {
     response.type('application/fhir+json').send(payload(request.params.size));
+  });
+  // What is sent to it is read as JSON and let go.
+  app.post('/sink', express.json({ limit: '64mb', type: () => true }), (_request, response) => {
+    response.type('application/fhir+json').send(payload('200'));
   });
   return createServer(app);
 }

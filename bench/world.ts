@@ -132,7 +132,7 @@ export async function buildPeople(
     const done = await drive({
       port,
       connections: 32,
-      seconds: 120,
+      seconds: 900,
       requests: wanted.length,
       next: (n) => wire(wanted[n]!),
       expect: [201],

@@ -103,7 +103,12 @@ export type ReplicaSet = {
   readonly stop: () => Promise<void>;
 };
 
-export type ReplicaSetOptions = { readonly members: 1 | 3; readonly args: readonly string[] };
+export type ReplicaSetOptions = {
+  readonly members: 1 | 3;
+  readonly args: readonly string[];
+  /** Where the members keep their files; in memory, where the system has it, when nothing is said. */
+  readonly folder?: string;
+};
 
 /** The replica set to test on: the one that CARNET_TEST_MONGODB names, or one of one member that is started. */
 export async function testReplicaSet(): Promise<ReplicaSet> {
@@ -172,7 +177,7 @@ export async function startReplicaSet(options: ReplicaSetOptions): Promise<Repli
   const binary = findMongod();
   if (binary === undefined) throw new Error(NO_MONGOD);
   // In memory where the system has it: what is tested here is the store, not the disk.
-  const folder = await mkdtemp(join('/dev/shm/', 'carnet-mongod-')).catch(() =>
+  const folder = await mkdtemp(join(options.folder ?? '/dev/shm/', 'carnet-mongod-')).catch(() =>
     mkdtemp(join(tmpdir(), 'carnet-mongod-')),
   );
   const started: Started[] = [];

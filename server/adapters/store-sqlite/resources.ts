@@ -1,18 +1,17 @@
 /** Reading the current row of a resource, and judging it. */
-import type { IndexEntry } from '../../fhir/index-entry.ts';
 import { type Key, type Ref, refOf } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
-import { specialise } from '../../query/matches.ts';
 import type { Guard } from '../../query/plan.ts';
 import type { Predicate } from '../../query/predicate.ts';
 import { condition, resourceScope } from './compile.ts';
 import { blobOf, type Core, textOf } from './core.ts';
 import type { Row } from './database.ts';
 import type { Hidden } from './facets.ts';
-import { isLocal, judge } from './judge.ts';
+import { isLocal, type Judged, judge } from './judge.ts';
 import { indexPending } from './pending.ts';
 import { openVersion } from './sealed.ts';
-import { raw, type Sql, type SqlValue, sql } from './sql.ts';
+import { raw, type SqlValue, sql } from './sql.ts';
+import { paramName } from './words.ts';
 
 /** A resource as its row has it. */
 export type Current = {
@@ -114,52 +113,88 @@ export function versionOf(core: Core, key: Key, row: Row): Version {
   };
 }
 
-/** Whether `p` holds for a current row, deleted or not. */
-export function holdsFor(core: Core, current: Current, p: Predicate): boolean {
-  const space = (): IndexEntry | undefined =>
-    current.owner === undefined ? undefined : core.words.space(current.owner);
-  if (isLocal(p)) {
-    const owner = current.owner === undefined ? undefined : core.words.refOfPerson(current.owner);
-    const { type, id } = current.key;
-    const rest = (): ReturnType<typeof restOf> => restOf(core, current.rid);
-    const { updated, marks } = current;
-    return judge(p, { type, id, owner, updated, marks, hashes: () => rest().hashes, rest, space }, core.words.hash);
-  }
-  const { text, args, types } = spelled(core, p, current.key.type, space());
-  indexPending(core, types);
-  return core.db.get({ text, args: [current.rid, ...args] }) !== undefined;
+/** A row as far as a predicate can ask of it. */
+type Standing = Omit<Current, 'version'>;
+
+/** Whether `p` holds for a current row, deleted or not. `query/matches.ts` is the definition; the agreement test holds this to it. */
+export function holdsFor(core: Core, current: Standing, p: Predicate): boolean {
+  if (!isLocal(p)) indexPending(core, linkedTypes(p, current.key.type));
+  return holds(core, current, p);
 }
 
-/** A predicate as the question about one row, whose number is the first value; and the types that it walks the links of. */
-type Spelled = Sql & { readonly types: readonly string[] };
+/** The same, once what was put off has been indexed. A step is walked, row by row: one row has few neighbours, and nothing is spelled out for it. */
+function holds(core: Core, current: Standing, p: Predicate): boolean {
+  if (isLocal(p)) return judge(p, judgedOf(core, current), core.words.hash);
+  switch (p.op) {
+    case 'and':
+      return p.of.every((q) => holds(core, current, q));
+    case 'or':
+      return p.of.some((q) => holds(core, current, q));
+    case 'not':
+      return !holds(core, current, p.of);
+    case 'via':
+    case 'from': {
+      const rows = neighbours(core, current, p);
+      return rows === undefined
+        ? asked(core, current, p)
+        : rows.some((row) => (p.hop.deleted || !row.deleted) && holds(core, row, p.hop.where));
+    }
+    default:
+      throw new Error(`a predicate \`${p.op}\` needs no step`);
+  }
+}
 
-/**
- * A guard is asked about many rows of one person in a row (every item that a page of the register names), so what it comes to is
- * remembered with the predicate itself, as long as the space is the same and no name or person became known that it could have spoken of.
- */
-function spelled(core: Core, p: Predicate, type: string, space: IndexEntry | undefined): Spelled {
-  const known = questions.get(p);
-  const made = core.words.made();
-  if (known?.core === core && known.type === type && known.space === space && known.made === made) return known.spelled;
-  const scope = resourceScope(type, 0);
-  const rest = specialise(p, space);
+function judgedOf(core: Core, { rid, key, owner, updated, marks }: Standing): Judged {
+  const rest = (): ReturnType<typeof restOf> => restOf(core, rid);
+  return {
+    ...key,
+    owner: owner === undefined ? undefined : core.words.refOfPerson(owner),
+    updated,
+    marks,
+    hashes: () => rest().hashes,
+    rest,
+    space: () => (owner === undefined ? undefined : core.words.space(owner)),
+  };
+}
+
+/** From so many neighbours on, SQL is asked instead. */
+const NEIGHBOURS = 64;
+const STANDING = 't.rid, t.vid, t.id, t.deleted, t.updated, t.owner, t.marks';
+const VIA = `SELECT ${STANDING} FROM link l CROSS JOIN resource t WHERE l.rid = ? AND l.param = ? AND t.self = l.target AND +t.type = ? LIMIT ${NEIGHBOURS + 1}`;
+const FROM = `SELECT ${STANDING} FROM link l INDEXED BY link_target CROSS JOIN resource t
+  WHERE l.target = ((? << 32) | ?) AND l.param = ? AND t.rid = l.rid AND +t.type = ? LIMIT ${NEIGHBOURS + 1}`;
+
+/** The rows one step away, `undefined` when they are many or the step is along the owner. */
+function neighbours(core: Core, current: Standing, p: Step): readonly Standing[] | undefined {
+  if (p.param === '_owner') return undefined;
+  const { words, db } = core;
+  const type = words.findName(p.hop.type);
+  const param = words.findName(paramName(p.op === 'via' ? current.key.type : p.hop.type, p.param));
+  if (type === undefined || param === undefined) return [];
+  const { hi, lo } = words.address(refOf(current.key));
+  const rows =
+    p.op === 'via' ? db.statement(VIA).all(current.rid, param, type) : db.statement(FROM).all(hi, lo, param, type);
+  if (rows.length > NEIGHBOURS) return undefined;
+  return rows.map(([rid, vid, id, deleted, updated, owner, marks]) => ({
+    rid: Number(rid),
+    vid: Number(vid),
+    key: { type: p.hop.type, id: textOf(id) },
+    deleted: deleted === 1,
+    updated: Number(updated),
+    owner: typeof owner === 'number' ? owner : undefined,
+    marks: blobOf(marks),
+  }));
+}
+
+type Step = Predicate & { readonly op: 'via' | 'from' };
+
+/** The step as a question to SQL. */
+function asked(core: Core, { rid, key }: Standing, p: Step): boolean {
+  const scope = resourceScope(key.type, 0);
   const row = raw(scope.alias);
-  const where = sql`SELECT 1 FROM resource ${row} WHERE ${row}.rid = ? AND ${condition(rest, scope, core.words)}`;
-  const answer = { ...where, types: [...new Set(linkedTypes(rest, type))] };
-  questions.set(p, { core, type, space, made, spelled: answer });
-  return answer;
+  const where = condition(p, scope, core.words);
+  return core.db.get(sql`SELECT 1 FROM resource ${row} WHERE ${row}.rid = ${rid} AND ${where}`) !== undefined;
 }
-
-const questions = new WeakMap<
-  Predicate,
-  {
-    readonly core: Core;
-    readonly type: string;
-    readonly space: IndexEntry | undefined;
-    readonly made: number;
-    readonly spelled: Spelled;
-  }
->();
 
 /** The current row, when the guard lets it through. */
 export function visible(core: Core, key: Key, guard: Guard): Current | undefined {

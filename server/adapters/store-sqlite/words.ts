@@ -22,8 +22,6 @@ export type Words = {
   refOfPerson(id: number): Ref;
   /** The space entry of a person, `undefined` when there is none. */
   space(person: number): IndexEntry | undefined;
-  /** Changes whenever a name or a person is made, or may have been unmade. */
-  made(): number;
   forget(): void;
 };
 
@@ -74,8 +72,6 @@ export function wordsOf(db: Database): Words {
     return id;
   };
 
-  let changes = 0;
-
   return {
     hash,
     address,
@@ -84,7 +80,6 @@ export function wordsOf(db: Database): Words {
       const found = findName(text);
       if (found !== undefined) return found;
       const id = insertName.run(text);
-      changes += 1;
       names.set(text, id);
       return id;
     },
@@ -102,7 +97,6 @@ export function wordsOf(db: Database): Words {
       if (found !== undefined) return found;
       const at = address(ref);
       const id = insertPerson.run(at.hi, at.lo, ref);
-      changes += 1;
       persons.set(ref, id);
       return id;
     },
@@ -126,9 +120,7 @@ export function wordsOf(db: Database): Words {
       entries.set(mark, parsed);
       return parsed;
     },
-    made: () => changes,
     forget() {
-      changes += 1;
       names.clear();
       texts.clear();
       persons.clear();

@@ -69,7 +69,7 @@ export const STORE: readonly PlantedBug[] = [
     id: 'store/postponed-rows-not-judged',
     fault: 'A read of an event does not wait for the references that were put off.',
     file: `${SQLITE}/resources.ts`,
-    find: '  indexPending(core, types);\n',
+    find: '  if (!isLocal(p)) indexPending(core, linkedTypes(p, current.key.type));\n',
     replace: '',
     also: [
       {
