@@ -27,6 +27,7 @@ import { directoryMemory } from './app/facts.ts';
 import { announce } from './app/notices/announcement.ts';
 import { OPERATION_NAMES } from './app/route.ts';
 import { ACCESS_TYPES, DECLARATIONS } from './app/types/index.ts';
+import { sweepUnattached } from './app/unattached.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { registryFor, type SearchDefinitions } from './fhir/search-parameter.ts';
 import { summariesOf } from './fhir/summary.ts';
@@ -39,7 +40,7 @@ const OLDEST_NODE = 24;
 const MAX_BUNDLE_ENTRIES = 1000;
 /** How often uploads that nobody took are dropped. */
 const SWEEP_EVERY_MS = 10 * 60_000;
-/** How often the announcement clock (W7) looks for what is due. */
+/** How often the clock looks for what is due: announcements (W7), Binaries that no document named. */
 const CLOCK_EVERY_MS = 2_000;
 const WHOLE_EVERY_ROUNDS = 300;
 /** How long requests under way may take to finish at a stop. */
@@ -205,7 +206,7 @@ export async function start(config: Config): Promise<Running> {
     void store.sweep(Date.now() - HTTP_LIMITS.requestMs).catch(() => undefined);
   }, SWEEP_EVERY_MS);
   sweeping.unref();
-  const clockwork = announcementClock(deps, log);
+  const clockwork = startClock(deps, log);
   void warm();
   return {
     server,
@@ -231,22 +232,28 @@ async function loadPackages(folder: string | undefined): Promise<readonly FhirPa
   }
 }
 
-/** W7: runs the announcement clock until stopped, one round at a time. A round that fails is logged and taken up by the next one. */
-function announcementClock(deps: Deps, log: JsonLog): { readonly stop: () => Promise<void> } {
+/** Runs what the server does by itself until stopped, one round at a time. What fails in a round is logged and taken up by the next one. */
+function startClock(deps: Deps, log: JsonLog): { readonly stop: () => Promise<void> } {
   let caughtUpAt: number | undefined;
   let rounds = 0;
   let round: Promise<void> = Promise.resolve();
+  const logged = async (act: () => Promise<unknown>): Promise<void> => {
+    try {
+      await act();
+    } catch (error) {
+      log.write({ time: Date.now(), event: 'clock-failed', error: error instanceof Error ? error.message : '' });
+    }
+  };
   const run = async (): Promise<void> => {
     const began = deps.clock.now();
     // What was hidden late had its day before: once in a while everything pending is looked at.
     const whole = rounds % WHOLE_EVERY_ROUNDS === 0;
-    try {
+    await logged(async () => {
       await announce(deps, whole ? undefined : caughtUpAt);
       caughtUpAt = began;
       rounds += 1;
-    } catch (error) {
-      log.write({ time: Date.now(), event: 'clock-failed', error: error instanceof Error ? error.message : '' });
-    }
+    });
+    await logged(() => sweepUnattached(deps));
   };
   let isRunning = false;
   const tick = (): void => {

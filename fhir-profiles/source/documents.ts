@@ -142,13 +142,20 @@ const auditEvent = profile({
   type: 'AuditEvent',
   title: 'Entry of the register of accesses',
   description:
-    'One record for each person and request, durable before the first byte of the answer: who asked, for which structure, for which purpose, what was looked at or written, and which rules decided. It names items and never repeats their content. Also made for a refusal.',
+    'One record for each person and request, durable before the first byte of the answer: who asked, for which structure, for which purpose, what was looked at or written, and which rules decided. It names items and never repeats their content. Also made for a refusal, and for what the server does by its own clock, which nobody asked for.',
   follows: [
     {
       uri: 'https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientRead',
       name: 'IHE BALP',
-      how: 'Each record follows the BALP pattern of its action (Create, Read, Update, Delete, Query, with or without a patient) and says so in `meta.profile`.',
+      how: 'Each record follows the BALP pattern of its action (Create, Read, Update, Delete, Query, with or without a patient), and claims it in `meta.profile` where it holds: for one successful interaction on one object. Refusals, transactions, operations and the acts of the server itself have no pattern there.',
     },
+  ],
+  rules: [
+    rule(
+      'carnet-audit-3',
+      'Where somebody asked, both ends of the wire are named, and the request.',
+      `agent.where(type.coding.code = 'IRCP').exists() implies (agent.count() >= 3 and entity.where(type.code = 'XrequestId').exists())`,
+    ),
   ],
   elements: [
     el('AuditEvent.type', { patternCoding: { system: SYSTEM.auditEventType, code: 'rest' } }),
@@ -156,7 +163,6 @@ const auditEvent = profile({
     el('AuditEvent.action', SOME),
     el('AuditEvent.outcome', SOME),
     el('AuditEvent.agent', {
-      min: 3,
       constraint: [rule('carnet-audit-1', 'The one who asked says who they are.', 'requestor implies who.exists()')],
     }),
     el('AuditEvent.agent.extension', slicedBy('value', 'url')),
@@ -171,7 +177,7 @@ const auditEvent = profile({
         ),
       ],
     }),
-    el('AuditEvent.entity:request', ONE),
+    el('AuditEvent.entity:request', AT_MOST_ONE),
     el('AuditEvent.entity:request.what', SOME),
     el('AuditEvent.entity:request.what.identifier', SOME),
     el('AuditEvent.entity:request.what.identifier.value', SOME),

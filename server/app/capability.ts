@@ -1,7 +1,7 @@
 /** https://hl7.org/fhir/R4/capabilitystatement.html, made from the declarations and the search registry: what it says is what is there. */
 import { DOCUMENT_PROFILES, EX, LIST_PROFILES, MHD_ACTORS, SIMPLIFIED_PROFILES } from '../fhir/canonical.ts';
 import { declaredParameters, includesOf, revincludesOf, type SearchRegistry } from '../fhir/search-parameter.ts';
-import type { TypeDeclaration } from './declaration.ts';
+import type { TypeDeclaration, WriteRules } from './declaration.ts';
 import { LABELLED_TYPES } from './interactions/label-operations.ts';
 import { EXPLAINED_TYPES } from './interactions/who-can-see.ts';
 import { profilesOfType } from './profiles.ts';
@@ -24,8 +24,12 @@ export type LoadedPackage = { readonly id: string; readonly version: string; rea
 
 const interaction = (code: string) => ({ code });
 
+/** The writes that are granted to somebody. */
+const offered = ({ writes, writtenOnce }: TypeDeclaration): WriteRules =>
+  writtenOnce === true && writes.create !== undefined ? { create: writes.create } : writes;
+
 function interactionsOf(declaration: TypeDeclaration): readonly { readonly code: string }[] {
-  const { create, update, remove } = declaration.writes;
+  const { create, update, remove } = offered(declaration);
   return [
     ...['read', 'vread', 'history-instance', 'search-type'].map(interaction),
     ...(create === undefined ? [] : [interaction('create')]),
@@ -117,7 +121,7 @@ export function capabilityStatement(options: CapabilityOptions): object {
         },
         resource: types.map((type) => {
           const declaration = declarations.get(type);
-          const writes = declaration?.writes ?? {};
+          const writes = declaration === undefined ? {} : offered(declaration);
           return {
             type,
             ...nonEmpty('supportedProfile', [

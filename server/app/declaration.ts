@@ -47,6 +47,8 @@ export type TypeDeclaration = {
   readonly rows: Rows;
   readonly contentRows?: Rows;
   readonly writes: WriteRules;
+  /** Changes and deletions have rules that refuse them to everybody, in words: they are not offered. */
+  readonly writtenOnce?: true;
   /** What the guard needs to know of a resource, from the body and from what the server recorded. May look things up (directory). */
   readonly marks: (work: Writing, resource: Resource, filing: Filing) => Promise<Marks>;
   /** What of a resource searches may find, where that is not all of it. */

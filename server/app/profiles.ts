@@ -2,6 +2,7 @@
  * Which profile applies to a resource here, and what is done about those that it claims (docs/profiles.md,
  * docs/decisions/0009-claims-are-checked-or-left-alone.md).
  */
+import { PROFILE_TYPES } from '../access/rules/profile.ts';
 import { CONSENT_KINDS, consentKindOf } from '../access/space.ts';
 import { EX, SYSTEM } from '../fhir/canonical.ts';
 import { allCodings, codingsOf } from '../fhir/json.ts';
@@ -25,6 +26,9 @@ type Choice = { readonly all: readonly string[]; readonly of: (resource: Resourc
 
 const always = (profile: string): Choice => ({ all: [profile], of: () => profile });
 
+/** `AllergyIntolerance` → `allergy-intolerance`: how the profile of a type is called. */
+export const profileName = (type: string): string => type.replace(/(?!^)[A-Z]/g, '-$&').toLowerCase();
+
 const CHOICES: Readonly<Record<string, Choice>> = {
   Patient: always(ours('patient')),
   Practitioner: always(ours('practitioner')),
@@ -36,6 +40,11 @@ const CHOICES: Readonly<Record<string, Choice>> = {
   Provenance: always(ours('provenance')),
   Appointment: always(ours('appointment')),
   AuditEvent: always(ours('audit-event')),
+  Immunization: always(ours('immunization')),
+  ...Object.fromEntries(PROFILE_TYPES.map((type) => [type, always(ours(profileName(type)))])),
+  ExplanationOfBenefit: always(ours('explanation-of-benefit')),
+  Coverage: always(ours('coverage')),
+  Task: always(ours('quarantine')),
   Communication: {
     all: [ours('message'), ours('notification')],
     of: (message) => ours(isNotice(message) ? 'notification' : 'message'),

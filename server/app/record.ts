@@ -1,6 +1,6 @@
 /** O1: what a request did, recorded in the unit that did it. One AuditEvent for each person, refusals too. */
 import { type RuleId, systemGuard } from '../access/decision.ts';
-import { type AuditDraft, auditEvent, auditMarks, withoutSecretMark } from '../audit/event.ts';
+import { type AuditDraft, auditEvent, auditMarks, searchable } from '../audit/event.ts';
 import { INS_SYSTEMS } from '../fhir/canonical.ts';
 import { type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
@@ -264,9 +264,8 @@ function entryOf(work: Work, request: FhirRequest, draft: AuditDraft, event: Res
   ].join('\n');
   let base = deps.auditEntries.get(key);
   if (base === undefined) {
-    // The mark of a secret session is for the holder and the operator: it is not searchable, or `_tag` would tell the others.
-    // INVARIANT: `resourceType` is among what is constant.
-    base = indexResource(deps.registry, withoutSecretMark(constant as Resource), options);
+    // INVARIANT: `resourceType` is among what is constant, and what is searchable of `meta` does not depend on the entities.
+    base = indexResource(deps.registry, searchable(constant as Resource), options);
     if (deps.auditEntries.size >= CONSTANT) deps.auditEntries.clear();
     deps.auditEntries.set(key, base);
   }

@@ -1,7 +1,7 @@
 /** What the operator's commands need of the application: what a stored resource should be indexed as, and the record of a destruction. */
 import { createAccess } from '../access/access.ts';
 import type { Caller } from '../access/caller.ts';
-import { auditEvent, auditMarks } from '../audit/event.ts';
+import { auditEvent, auditMarks, searchable } from '../audit/event.ts';
 import { type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
 import type { Instant, Ref } from '../fhir/types.ts';
@@ -73,7 +73,7 @@ export async function recordDestruction(deps: Deps, person: Ref, now: Instant): 
     serverAddress: deps.serverAddress,
   });
   const resource = withServerMeta(event, key, '1', now);
-  const indexed = indexResource(deps.registry, resource, { baseUrl: deps.baseUrl });
+  const indexed = indexResource(deps.registry, searchable(resource), { baseUrl: deps.baseUrl });
   const marks = auditMarks(resource);
   await deps.store.unit((unit) =>
     unit.put({

@@ -4,8 +4,8 @@
  */
 import type { Caller } from '../access/caller.ts';
 import type { RuleId } from '../access/decision.ts';
-import { EXTENSION, SYSTEM } from '../fhir/canonical.ts';
-import { asArray, asObject, asText, referenceOf } from '../fhir/json.ts';
+import { BALP_PATTERNS, EX, EXTENSION, SYSTEM } from '../fhir/canonical.ts';
+import { asArray, asCoding, asObject, asText, referenceOf } from '../fhir/json.ts';
 import type { Instant, JsonObject, Ref, Resource } from '../fhir/types.ts';
 
 /** What was done, in BALP's patterns. */
@@ -32,20 +32,27 @@ export type AuditContext = {
   readonly serverAddress: string;
 };
 
-/** BALP: action code, and which end of the wire is source and which destination. */
+const coded = (system: string, code: string) => ({ coding: [{ system, code }] });
+const SOURCE = coded(SYSTEM.dicom, '110153');
+const DESTINATION = coded(SYSTEM.dicom, '110152');
+const APPLICATION = coded(SYSTEM.dicom, '110150');
+const CUSTODIAN = coded(SYSTEM.provenanceRole, 'custodian');
+
+/** BALP: action code, and what each end of the wire is. */
 const PATTERN: Readonly<
-  Record<AuditAction, { readonly code: string; readonly client: string; readonly server: string }>
+  Record<AuditAction, { readonly code: string; readonly client: JsonObject; readonly server: JsonObject }>
 > = {
-  create: { code: 'C', client: '110153', server: '110152' },
-  update: { code: 'U', client: '110153', server: '110152' },
-  delete: { code: 'D', client: '110150', server: '110152' },
-  read: { code: 'R', client: '110152', server: '110153' },
-  search: { code: 'E', client: '110153', server: '110152' },
+  create: { code: 'C', client: SOURCE, server: DESTINATION },
+  update: { code: 'U', client: SOURCE, server: DESTINATION },
+  delete: { code: 'D', client: APPLICATION, server: CUSTODIAN },
+  read: { code: 'R', client: DESTINATION, server: SOURCE },
+  search: { code: 'E', client: SOURCE, server: DESTINATION },
 };
 
-const dicom = (code: string) => ({ coding: [{ system: SYSTEM.dicom, code }] });
 const PERSON = { system: SYSTEM.auditEntityType, code: '1' };
 const OBJECT = { system: SYSTEM.auditEntityType, code: '2' };
+/** What a search found: BALP keeps the type of an object for the search itself. One code whatever the type of the item, since it is searchable. */
+const FOUND = { system: SYSTEM.auditEntityType, code: '4' };
 const role = (code: string) => ({ system: SYSTEM.objectRole, code });
 
 /** Who asked, as the register of accesses shows them. */
@@ -62,17 +69,13 @@ function requestor({ caller }: AuditContext): JsonObject {
   const reason = claims.reason;
   return {
     ...(reason === undefined ? {} : { extension: [{ url: EXTENSION.accessReason, valueString: reason }] }),
-    type: { coding: [{ system: SYSTEM.participationType, code: 'IRCP' }] },
-    ...(caller.profession === undefined
-      ? {}
-      : { role: [{ coding: [{ system: SYSTEM.profession, code: caller.profession }] }] }),
+    type: coded(SYSTEM.participationType, 'IRCP'),
+    ...(caller.profession === undefined ? {} : { role: [coded(SYSTEM.profession, caller.profession)] }),
     who: who(caller),
     ...(name === undefined ? {} : { name }),
     requestor: true,
     policy: [`urn:ietf:params:oauth:jti:${claims.tokenId}`],
-    ...(caller.purpose === undefined
-      ? {}
-      : { purposeOfUse: [{ coding: [{ system: SYSTEM.actReason, code: caller.purpose }] }] }),
+    ...(caller.purpose === undefined ? {} : { purposeOfUse: [coded(SYSTEM.actReason, caller.purpose)] }),
   };
 }
 
@@ -81,7 +84,7 @@ const organization = ({ caller }: AuditContext): readonly JsonObject[] =>
   caller.kind === 'professional' && caller.structure !== undefined
     ? [
         {
-          type: { coding: [{ system: SYSTEM.participationType, code: 'PPRF' }] },
+          type: coded(SYSTEM.participationType, 'PPRF'),
           who: { reference: caller.structure },
           requestor: false,
         },
@@ -94,7 +97,7 @@ export function auditEvent(draft: AuditDraft, context: AuditContext): Resource {
   const pattern = PATTERN[draft.action];
   const agents = [
     {
-      type: dicom(pattern.client),
+      type: pattern.client,
       who: { identifier: { value: caller.claims.clientId } },
       requestor: false,
       network: { address: context.clientAddress, type: '2' },
@@ -119,8 +122,8 @@ export function clockEvent(
   return assembled(draft, { now: context.now, secret: false, agents, request: undefined });
 }
 
-const server = (role: string, isRequestor: boolean, address: string): JsonObject => ({
-  type: dicom(role),
+const server = (type: JsonObject, isRequestor: boolean, address: string): JsonObject => ({
+  type,
   who: { display: 'Carnet' },
   requestor: isRequestor,
   network: { address, type: '1' },
@@ -135,12 +138,12 @@ type Parts = {
 
 function assembled(draft: AuditDraft, { now, secret: isSecret, agents, request }: Parts): Resource {
   const pattern = PATTERN[draft.action];
-  const profile = `https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.${draft.person === undefined ? '' : 'Patient'}${PROFILE[draft.action]}`;
   const secret = isSecret ? [{ system: SYSTEM.audit, code: 'secret' }] : [];
   const detail = draft.rules.map((rule) => ({ type: 'rule', valueString: rule }));
-  return {
+  const itemType = draft.action === 'search' ? FOUND : OBJECT;
+  return claiming({
     resourceType: 'AuditEvent',
-    meta: { profile: [profile], ...(secret.length === 0 ? {} : { tag: secret }) },
+    meta: { profile: [], ...(secret.length === 0 ? {} : { tag: secret }) },
     type: { system: SYSTEM.auditEventType, code: 'rest' },
     subtype: [{ system: SYSTEM.restfulInteraction, code: draft.interaction }],
     action: pattern.code,
@@ -154,7 +157,7 @@ function assembled(draft: AuditDraft, { now, secret: isSecret, agents, request }
     entity: [
       ...draft.items
         .filter((i) => i !== draft.person)
-        .map((item) => ({ what: { reference: item }, type: OBJECT, role: role('4') })),
+        .map((item) => ({ what: { reference: item }, type: itemType, role: role('4') })),
       ...(draft.person === undefined
         ? []
         : [
@@ -171,16 +174,37 @@ function assembled(draft: AuditDraft, { now, secret: isSecret, agents, request }
         ? []
         : [draft.person === undefined && detail.length > 0 ? { ...request, detail } : request]),
     ],
+  });
+}
+
+/** Our own profile, which holds for every event: refusals, transactions, operations and the server's own acts too. */
+const OWN_PROFILE = `${EX}/StructureDefinition/carnet-audit-event`;
+
+/**
+ * The event with the profiles that hold for what it says: ours, and BALP's of its action where it is one successful interaction that BALP knows, on
+ * one object. Of what a reader sees, and of nothing else: a claim that counted an item left out for them would tell of it (D8).
+ */
+function claiming(event: Resource): Resource {
+  const pattern = balpPattern(event);
+  return {
+    ...event,
+    meta: { ...event.meta, profile: pattern === undefined ? [OWN_PROFILE] : [pattern, OWN_PROFILE] },
   };
 }
 
-const PROFILE: Readonly<Record<AuditAction, string>> = {
-  create: 'Create',
-  update: 'Update',
-  delete: 'Delete',
-  read: 'Read',
-  search: 'Query',
-};
+function balpPattern(event: Resource): string | undefined {
+  const pattern = BALP_PATTERNS[asText(event['action']) ?? ''];
+  const entities = asArray(event['entity']).map(asObject);
+  const ofType = (type: typeof OBJECT) => entities.filter((e) => asCoding(e?.['type']).code === type.code);
+  const holds =
+    event['outcome'] === '0' &&
+    pattern?.interactions.includes(asCoding(asArray(event['subtype'])[0]).code ?? '') === true &&
+    ofType(OBJECT).length === 1 &&
+    // Of an act of the server's own there is but one end.
+    asArray(event['agent']).length > 1;
+  if (!holds) return undefined;
+  return ofType(PERSON).length === 1 ? pattern.ofPerson : pattern.ofNobody;
+}
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
@@ -188,7 +212,7 @@ const base64 = (text: string): string => Buffer.from(text).toString('base64');
 export const itemsOf = (event: JsonObject): readonly string[] =>
   asArray(event['entity'])
     .map(asObject)
-    .filter((e) => asText(asObject(e?.['type'])?.['code']) === '2')
+    .filter((e) => asText(asObject(e?.['type'])?.['code']) !== PERSON.code)
     .map((e) => referenceOf(e?.['what']))
     .filter((r) => r !== undefined);
 
@@ -216,8 +240,15 @@ export function redacted(event: Resource, inSight: (item: string) => boolean): R
     const item = referenceOf(asObject(e)?.['what']);
     return item === undefined || item.startsWith('Patient/') || inSight(item);
   });
-  return { ...event, entity };
+  return claiming({ ...event, entity });
 }
+
+/**
+ * What of an event can be searched for: not the mark of a secret session, which `_tag` would tell to whom it is not shown, nor the BALP pattern, which
+ * depends on items that a reader may not see.
+ */
+export const searchable = (event: Resource): Resource =>
+  withoutSecretMark({ ...event, meta: { ...event.meta, profile: [OWN_PROFILE] } });
 
 /** The event without the mark of a secret session, which is shown to the holder and the operator only (contract.md, W8). */
 export function withoutSecretMark(event: Resource): Resource {

@@ -30,6 +30,7 @@ export const SYSTEM = {
   observationValue: hl7('v3-ObservationValue'),
   consentScope: hl7('consentscope'),
   communicationCategory: hl7('communication-category'),
+  provenanceRole: hl7('provenance-participant-type'),
   auditEventType: hl7('audit-event-type'),
   auditEntityType: hl7('audit-entity-type'),
   objectRole: hl7('object-role'),
@@ -181,3 +182,25 @@ export const MHD_ACTORS: readonly string[] = [
   mhd('CapabilityStatement/IHE.MHD.DocumentResponder'),
   'https://interop.esante.gouv.fr/ig/fhir/pdsm/CapabilityStatement/PDSm-GestionnaireDePartageDeDocuments',
 ];
+
+/** A pattern of IHE BALP: its profiles for one person and for nobody, and the RESTful interactions that it is about. */
+export type BalpPattern = {
+  readonly ofPerson: string;
+  readonly ofNobody: string;
+  readonly interactions: readonly string[];
+};
+
+const basicAudit = (name: string, interactions: readonly string[]): BalpPattern => ({
+  ofPerson: balp(`StructureDefinition/IHE.BasicAudit.Patient${name}`),
+  ofNobody: balp(`StructureDefinition/IHE.BasicAudit.${name}`),
+  interactions,
+});
+
+/** The patterns of IHE BALP, by `AuditEvent.action`. */
+export const BALP_PATTERNS: Readonly<Record<string, BalpPattern>> = {
+  C: basicAudit('Create', ['create']),
+  R: basicAudit('Read', ['read', 'vread']),
+  U: basicAudit('Update', ['update', 'patch']),
+  D: basicAudit('Delete', ['delete']),
+  E: basicAudit('Query', ['search', 'search-type', 'search-system']),
+};

@@ -117,6 +117,8 @@ export interface StoreUnit {
 
   /** Attaches bytes uploaded with `ResourceStore.stage` to a Binary version; the staged upload is consumed. */
   attachBytes(key: Key, upload: string): Promise<void>;
+  /** Takes its bytes from a Binary for good: they are an old upload that nobody will attach, and the next sweep drops them. A no-op when it has none. */
+  detachBytes(key: Key): Promise<void>;
   /** Chunk number `index` (from 0) of a Binary, `CHUNK_BYTES` long unless it is the last, judged by the guard at this moment; `undefined`: end, or not visible any more. */
   chunk(key: Key, guard: Guard, index: number): Promise<Uint8Array | undefined>;
   /** Size in bytes and SHA-1 (base64) of a Binary's content, `undefined` when it has none. */

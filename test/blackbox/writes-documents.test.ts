@@ -600,6 +600,36 @@ describe.skipIf(!serverExists())('writing documents', () => {
     await s.table([p], [['a Binary uploaded an hour ago', s.professional('dr1'), post(document(stale)), 422]]);
   });
 
+  it('W23: a Binary that no document named within the hour is swept, once, and nothing else is', async () => {
+    const p = await s.person();
+    await s.grant(p, 'dr1');
+    const dr1 = (): string => s.professional('dr1');
+    const { binary: attached } = await s.fed(dr1(), s.feed(p));
+    const loose = await s.made(dr1(), post(binaryBody('loose')));
+    await s.setClock(s.now() + HOUR - 60_000);
+    const young = await s.made(dr1(), post(binaryBody('young')));
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    expect((await s.ask(dr1(), get(loose))).status).toBe(200);
+    await s.setClock(s.now() + 60_000);
+    await expect.poll(async () => (await s.ask(dr1(), get(loose))).status, { timeout: 10_000 }).toBe(410);
+    // To everybody else it is what it was: nothing.
+    expect((await s.ask(s.professional('dr2'), get(loose))).status).toBe(404);
+    expect((await s.ask(dr1(), get(attached))).status).toBe(200);
+    expect((await s.ask(dr1(), get(young))).status).toBe(200);
+    const told = entriesOf(await s.done(s.operator('look'), get('AuditEvent?action=D&_sort=-date&_count=50'))).filter(
+      (event) => JSON.stringify(event).includes(loose),
+    );
+    expect(told).toHaveLength(1);
+    // The act is the server's own.
+    expect(told[0]).toMatchObject({
+      resource: {
+        outcome: '0',
+        subtype: [{ code: 'delete' }],
+        agent: [{ requestor: true, who: { display: 'Carnet' } }],
+      },
+    });
+  });
+
   it('W4, W5: who masks and who unmasks', async () => {
     const p = await s.person();
     const h = s.holder(p);

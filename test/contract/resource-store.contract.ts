@@ -1001,6 +1001,45 @@ export function describeResourceStore(name: string, make: () => Promise<StoreUnd
         expect(await content()).toHaveLength(0);
       });
 
+      test('given back, they are dropped by the next sweep and by no other unit', async () => {
+        const upload = await store.stage(streamOf(large), 1_000_000);
+        const kept = await store.stage(streamOf(bytesOf('kept')), 10);
+        const other = { type: 'Binary', id: 'other' };
+        await store.unit(async (u) => {
+          await u.put(binary());
+          await u.attachBytes(BINARY, upload.id);
+          await u.put(version('other', { key: other }));
+          await u.attachBytes(other, kept.id);
+        });
+        await store.unit(async (u) => {
+          await u.detachBytes(BINARY);
+          await u.detachBytes(BINARY);
+          await u.detachBytes({ type: 'Binary', id: 'nothing' });
+          await u.put(tombstone('b', { key: BINARY }));
+        });
+        expect(await store.unit((u) => u.bytes(BINARY))).toBeUndefined();
+        await puts(version('c', { key: { type: 'Binary', id: 'c' } }));
+        await expect(store.unit((u) => u.attachBytes({ type: 'Binary', id: 'c' }, upload.id))).rejects.toThrow();
+        expect(await store.sweep(1)).toBe(1);
+        expect(await store.sweep(Number.MAX_SAFE_INTEGER)).toBe(0);
+        expect(await store.unit((u) => u.bytes(other))).toMatchObject({ size: 4 });
+      });
+
+      test('a unit that fails has given nothing back', async () => {
+        const upload = await store.stage(streamOf(large), 1_000_000);
+        await store.unit(async (u) => {
+          await u.put(binary());
+          await u.attachBytes(BINARY, upload.id);
+        });
+        const failing = store.unit(async (u) => {
+          await u.detachBytes(BINARY);
+          throw new Error('no');
+        });
+        await expect(failing).rejects.toThrow('no');
+        expect(await store.sweep(Number.MAX_SAFE_INTEGER)).toBe(0);
+        expect(Buffer.compare(await content(), large)).toBe(0);
+      });
+
       test('staged ones are swept by age, discarded by name, and attached ones are neither', async () => {
         const attached = await store.stage(streamOf(bytesOf('a')), 10);
         const discarded = await store.stage(streamOf(bytesOf('b')), 10);

@@ -81,8 +81,11 @@ describe.skipIf(why !== undefined)(`an independent validator${why === undefined 
     const sent = join(folder, 'answers.ndjson');
     const lines = resources.map((resource) => JSON.stringify(resource)).join('\n');
     writeFileSync(sent, lines);
-    const balp = join(packagesFolder, 'ihe.iti.balp-profiles.tgz');
-    const verdicts = await ask(['--with', conformance, '--with', balp, '--errors-only', '--lines'], lines);
+    const claimed = ['ihe.iti.balp-profiles.tgz', 'ihe.iti.mhd-profiles.tgz'].flatMap((file) => [
+      '--with',
+      join(packagesFolder, file),
+    ]);
+    const verdicts = await ask(['--with', conformance, ...claimed, '--errors-only', '--lines'], lines);
     expect(verdicts.size).toBe(resources.length);
     const errors = [...verdicts].flatMap(([name, { errors: said }]) => {
       const type = resources[Number(name.replace('line ', '')) - 1]?.resourceType;

@@ -75,6 +75,21 @@ export async function attach(sight: Sight, key: Key, upload: string): Promise<vo
   sight.documents.set(refOf(key), { ...doc, content });
 }
 
+/** Makes the bytes of a resource an upload again, of before any other, and one that is being dropped: nobody can attach it. */
+export async function detach(sight: Sight, key: Key): Promise<void> {
+  const { session } = sight.attempt;
+  const doc = await currentOf(sight, key);
+  if (doc === undefined || doc.content === null) return;
+  const { upload } = doc.content;
+  await sight.collections.upload.insertOne({ _id: upload, started: 0, complete: true, dropped: true }, { session });
+  await sight.collections.current.updateOne(
+    { _id: doc._id, place: doc.place },
+    { $set: { content: null } },
+    { session },
+  );
+  sight.documents.set(doc._id, { ...doc, content: null });
+}
+
 /** One chunk of a resource that may be seen. Throws when one that must be there is not, or does not open. */
 export async function chunkOf(sight: Sight, doc: CurrentDocument, index: number): Promise<Uint8Array | undefined> {
   const content = await contentOf(sight, doc);

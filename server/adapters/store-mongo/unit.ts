@@ -1,6 +1,6 @@
 /** The methods of one unit over one attempt at a transaction. */
 import { StoreUnavailable, type StoreUnit } from '../../ports/store.ts';
-import { attach, chunkOf, contentOf } from './content.ts';
+import { attach, chunkOf, contentOf, detach } from './content.ts';
 import { search } from './search.ts';
 import { type Core, currentOf, holdsFor, newSight, openedVersion, type Sight, spaceOf, visible } from './sight.ts';
 import type { Attempt } from './transaction.ts';
@@ -73,6 +73,7 @@ export function openUnit(core: Core, attempt: Attempt): OpenUnit {
     refile: (key, filing, entry) => next(() => refile(sight, key, { filing, entry })),
     putSpace: (person, entry) => next(() => putSpace(sight, person, entry)),
     attachBytes: (key, upload) => next(() => attach(sight, key, upload)),
+    detachBytes: (key) => next(() => detach(sight, key)),
     chunk: (key, guard, index) =>
       next(async () => {
         const doc = await visible(sight, key, guard);

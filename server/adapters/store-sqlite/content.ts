@@ -84,6 +84,22 @@ export function attach(core: Core, key: Key, upload: string): void {
   );
 }
 
+/** Makes the bytes of a resource an upload again, of before any other: its key goes with the content's row, so that nobody can attach it. */
+export function detach(core: Core, key: Key): void {
+  const current = currentOf(core, key);
+  if (current === undefined) return;
+  for (const [vid, blob] of contentRows(core, current)) {
+    core.db.statement('DELETE FROM content WHERE vid = ?').run(vid ?? null);
+    core.db.statement('UPDATE blob SET upload = ?, started = 0 WHERE id = ?').run(randomUUID(), blob ?? null);
+  }
+}
+
+/** What every version of a resource took over: `vid`, `blob`, `owner`, `sealed`. */
+const contentRows = ({ db }: Core, current: Current) =>
+  db.all(sql`WITH RECURSIVE chain (vid) AS (
+      SELECT ${current.vid} UNION ALL SELECT v.prev FROM chain c CROSS JOIN version v ON v.vid = c.vid WHERE v.prev IS NOT NULL)
+    SELECT t.vid, t.blob, t.owner, t.sealed FROM chain c CROSS JOIN content t ON t.vid = c.vid`);
+
 /** One chunk, judged now. Throws when one that must be there is not, or does not open. */
 export function chunkOf(
   core: Core,
@@ -104,10 +120,7 @@ export function reown(core: Core, current: Current, owner: number | null): void 
   const { db, words } = core;
   const refOf = (person: unknown): Ref | undefined =>
     typeof person === 'number' ? words.refOfPerson(person) : undefined;
-  const rows = db.all(sql`WITH RECURSIVE chain (vid) AS (
-      SELECT ${current.vid} UNION ALL SELECT v.prev FROM chain c CROSS JOIN version v ON v.vid = c.vid WHERE v.prev IS NOT NULL)
-    SELECT t.vid, t.blob, t.owner, t.sealed FROM chain c CROSS JOIN content t ON t.vid = c.vid`);
-  for (const [vid, blob, before, sealed] of rows) {
+  for (const [vid, blob, before, sealed] of contentRows(core, current)) {
     const at = { key: { type: current.key.type, id: current.key.id }, vid: Number(vid), blob: Number(blob) };
     const context = contentContext({ ...at, owner: undefined });
     const plain = db.vault.open(refOf(before), context, blobOf(sealed));

@@ -1,6 +1,6 @@
 import type { Key, Ref } from '../../fhir/types.ts';
 import type { StoreUnit } from '../../ports/store.ts';
-import { attach, chunkOf, sizeOf } from './content.ts';
+import { attach, chunkOf, detach, sizeOf } from './content.ts';
 import type { Core } from './core.ts';
 import type { Piece } from './group-commit.ts';
 import { holdsFor, versionOf, visible } from './resources.ts';
@@ -63,6 +63,7 @@ export function openUnit(core: Core, piece: Piece): OpenUnit {
     refile: (key, filing, entry) => writing(() => refile(core, key, { filing, entry })),
     putSpace: (person: Ref, entry) => writing(() => putSpace(core, person, entry)),
     attachBytes: (key: Key, upload) => writing(() => attach(core, key, upload)),
+    detachBytes: (key) => writing(() => detach(core, key)),
     chunk: (key, guard, index) => attempt(() => chunkOf(core, key, { guard, index })),
     bytes: (key) => attempt(() => sizeOf(core, key)),
   };

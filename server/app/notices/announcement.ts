@@ -7,11 +7,11 @@
 import { systemGuard } from '../../access/decision.ts';
 import { HIDDEN_FROM_PATIENT, HIDDEN_FROM_REPRESENTATIVES } from '../../access/rules/labels.ts';
 import { stateIn } from '../../access/space.ts';
-import { clockEvent } from '../../audit/event.ts';
 import type { Instant, Ref } from '../../fhir/types.ts';
 import type { Filing, StoreUnit, Version } from '../../ports/store.ts';
 import { guarded } from '../../query/plan.ts';
 import { and, range, term } from '../../query/predicate.ts';
+import { recordClockAct } from '../clock-act.ts';
 import type { Deps } from '../deps.ts';
 import { LABELLED_TYPES } from '../interactions/label-operations.ts';
 import { clockDay, labelsOf, nextStep, withLabels } from '../types/labels.ts';
@@ -105,9 +105,9 @@ async function takeStep(writing: Writing, item: Version): Promise<void> {
     filing,
     rule: 'W7',
   });
-  await record(writing, person, `${item.type}/${item.id}`);
-  if (!isLatest || (await switchedOff(unit, person)).has('REMISE_VISIBILITE_AUTO')) return;
   const ref: Ref = `${item.type}/${item.id}`;
+  await recordClockAct(writing, { person, items: [ref], action: 'update', rules: ['W7'] });
+  if (!isLatest || (await switchedOff(unit, person)).has('REMISE_VISIBILITE_AUTO')) return;
   await tell(writing, person, 'REMISE_VISIBILITE_AUTO', { item: ref, filing: { about: [ref] } });
 }
 
@@ -117,22 +117,3 @@ const tell = (
   code: NoticeCode,
   rest: { readonly item?: Ref; readonly filing: { readonly about?: readonly Ref[]; readonly secret?: boolean } },
 ): Promise<void> => writeNotice(writing, { code, person, recipient: person, ...rest });
-
-/** The act is the server's, and stands in the register like any other (O1). */
-async function record(writing: Writing, person: Ref, item: Ref): Promise<void> {
-  const { deps, now } = writing;
-  const resource = clockEvent(
-    { person, items: [item], action: 'update', interaction: 'update', rules: ['W7'], refused: false },
-    { now, serverAddress: deps.serverAddress },
-  );
-  await save(
-    { ...writing, traces: [] },
-    {
-      key: { type: 'AuditEvent', id: deps.ids.next() },
-      before: undefined,
-      resource,
-      owner: person,
-      filing: { filedAt: now, side: 'server' },
-    },
-  );
-}

@@ -1,6 +1,6 @@
 /** D8, W19: the register of accesses. Written by the server itself; never changed, never deleted. */
 import { auditEventRows } from '../../access/rules/space.ts';
-import { auditMarks, withoutSecretMark } from '../../audit/event.ts';
+import { auditMarks, searchable } from '../../audit/event.ts';
 import type { TypeDeclaration } from '../declaration.ts';
 
 export const auditEvent: TypeDeclaration = {
@@ -10,8 +10,7 @@ export const auditEvent: TypeDeclaration = {
   rows: auditEventRows,
   writes: {},
   marks: async (_work, resource) => auditMarks(resource),
-  // The mark of a secret session is not searchable (contract.md, W8).
-  searchable: withoutSecretMark,
+  searchable,
   feedsSpace: false,
   bySight: ['entity'],
 };

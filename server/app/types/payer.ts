@@ -32,6 +32,7 @@ const declare = (type: string, element: string): TypeDeclaration => ({
     update: never,
     remove: never,
   },
+  writtenOnce: true,
   marks: async (_work, resource, filing) =>
     merge({ terms: filingMarks(filing), ranges: [] }, labelMarks(resource, filing)),
   feedsSpace: false,

@@ -106,7 +106,7 @@ export const AUDIT: readonly PlantedBug[] = [
     id: 'audit/secret-session-found-by-tag',
     fault: 'W8: `_tag` finds the events of a secret session for those who are not shown the mark.',
     file: RECORD,
-    find: 'indexResource(deps.registry, withoutSecretMark(constant as Resource), options)',
+    find: 'indexResource(deps.registry, searchable(constant as Resource), options)',
     replace: 'indexResource(deps.registry, constant as Resource, options)',
     caughtBy: [`${STORIES}#10-`, 'test/unit/app/record.test.ts'],
   },

@@ -10,7 +10,7 @@ import { r4Validator } from '../../../server/adapters/validator/validator.ts';
 import { profileOf, profilesOfType } from '../../../server/app/profiles.ts';
 import { OPERATION_NAMES } from '../../../server/app/route.ts';
 import { DECLARATIONS } from '../../../server/app/types/index.ts';
-import { auditEvent } from '../../../server/audit/event.ts';
+import { auditEvent, clockEvent } from '../../../server/audit/event.ts';
 import { EX, EXTENSION, SYSTEM } from '../../../server/fhir/canonical.ts';
 import type { Resource } from '../../../server/fhir/types.ts';
 import {
@@ -19,11 +19,15 @@ import {
   communicationBody,
   consentBody,
   documentBody,
+  immunizationBody,
   listBody,
   organizationBody,
   patientBody,
+  payerBody,
   practitionerBody,
   practitionerRoleBody,
+  profileBody,
+  profileTypes,
   provenanceBody,
   relatedPersonBody,
 } from '../../support/fhir-bodies.ts';
@@ -63,8 +67,7 @@ test('every canonical leads to a resource, ours or of R4', () => {
   const base = 'http://hl7.org/fhir/StructureDefinition/';
   for (const [file, resource] of resources) {
     for (const url of canonicalsIn(resource))
-      if (!urls.has(url) && !url.startsWith(NAMES_ALONE) && !url.startsWith(`${EX}/SearchParameter/`))
-        dead.push(`${file}: ${url}`);
+      if (!urls.has(url) && !url.startsWith(NAMES_ALONE)) dead.push(`${file}: ${url}`);
     for (const element of resource.differential?.element ?? [])
       for (const type of element.type ?? [])
         for (const url of [...(type.profile ?? []), ...(type.targetProfile ?? [])])
@@ -76,8 +79,34 @@ test('every canonical leads to a resource, ours or of R4', () => {
 
 test('every extension of ours and every vocabulary that resources carry has its definition', () => {
   const extensions = Object.values(EXTENSION).filter((url) => url.startsWith(`${EX}/`));
-  const systems = [SYSTEM.rule, SYSTEM.consentKind, SYSTEM.audit, SYSTEM.notice];
+  const systems = Object.values(SYSTEM).filter((url) => url.startsWith(`${EX}/`));
   expect([...extensions, ...systems].filter((url) => !urls.has(url))).toEqual([]);
+});
+
+test('every canonical of ours that the stories exchange has its definition', () => {
+  const examples = new URL('../../../examples/', import.meta.url);
+  const told = readdirSync(examples)
+    .filter((file) => file.endsWith('.golden'))
+    .map((file) => readFileSync(new URL(file, examples), 'utf8'))
+    .join('\n');
+  const named = new Set(told.match(/https:\/\/carnet\.example\/fhir\/[A-Z][A-Za-z]+\/[a-z][a-z0-9-]*/g));
+  expect(named.size).toBeGreaterThan(10);
+  expect([...named].filter((url) => !urls.has(url) && !url.startsWith(NAMES_ALONE))).toEqual([]);
+});
+
+test('the CapabilityStatement offers no write that nobody is granted', () => {
+  const statement = resources.get('CapabilityStatement-carnet.json');
+  for (const type of ['Coverage', 'ExplanationOfBenefit']) {
+    const declared = statement.rest[0].resource.find((r: any) => r.type === type);
+    expect(declared.interaction.map((i: any) => i.code)).toEqual([
+      'read',
+      'vread',
+      'history-instance',
+      'search-type',
+      'create',
+    ]);
+    expect(declared).toMatchObject({ conditionalUpdate: false, conditionalDelete: 'not-supported' });
+  }
 });
 
 test('the CapabilityStatement names every operation of the server, by our definition or by that of another guide', () => {
@@ -104,7 +133,15 @@ test('every profile of every type is known and says which canonical it follows, 
   const without = [...resources.values()]
     .filter((r) => r.resourceType === 'StructureDefinition' && r.kind === 'resource' && r.mapping === undefined)
     .map((r) => r.id);
-  expect(without).toEqual(['carnet-message', 'carnet-provenance']);
+  expect(without).toEqual([
+    'carnet-coverage',
+    'carnet-explanation-of-benefit',
+    'carnet-family-member-history',
+    'carnet-message',
+    'carnet-provenance',
+    'carnet-quarantine',
+    'carnet-questionnaire-response',
+  ]);
 });
 
 // ---- right and wrong ------------------------------------------------------------------------------------------------
@@ -186,6 +223,27 @@ const record = auditEvent(
   },
 );
 
+const quarantined = (reason: string): Resource =>
+  ({
+    resourceType: 'Task',
+    contained: [{ ...patientBody(traits), id: 'identity' }],
+    status: 'requested',
+    intent: 'order',
+    code: { coding: [{ system: SYSTEM.taskCode, code: 'feed-quarantine' }] },
+    requester: { reference: 'Organization/o' },
+    reasonCode: { coding: [{ system: SYSTEM.quarantineReason, code: reason }] },
+    input: [
+      {
+        type: { coding: [{ system: SYSTEM.taskInput, code: 'identity' }] },
+        valueReference: { reference: '#identity' },
+      },
+      {
+        type: { coding: [{ system: SYSTEM.taskInput, code: 'document' }] },
+        valueIdentifier: { system: 'urn:ietf:rfc:3986', value: 'urn:oid:1.2.250.1.999.1' },
+      },
+    ],
+  }) as Resource;
+
 const RIGHT: Readonly<Record<string, Resource>> = {
   ...Object.fromEntries(Object.keys(CONSENT_KINDS).map((kind) => [`consent ${kind}`, consent(kind)])),
   patient: patientBody(traits) as Resource,
@@ -210,6 +268,26 @@ const RIGHT: Readonly<Record<string, Resource>> = {
   }) as Resource,
   appointment: appointmentBody({ patient, participants: ['Practitioner/d'], labels: ['MASQUE_PS'] }) as Resource,
   record,
+  'record of the clock': clockEvent(
+    {
+      person: patient,
+      items: ['DocumentReference/d'],
+      action: 'update',
+      interaction: 'update',
+      rules: [],
+      refused: false,
+    },
+    { now: 0, serverAddress: '127.0.0.1' },
+  ),
+  vaccination: immunizationBody({ patient, labels: ['INVISIBLE_PATIENT'], lot: 'A1' }) as Resource,
+  ...Object.fromEntries(profileTypes.map((type) => [type, profileBody(type, patient, 'x') as Resource])),
+  ...Object.fromEntries(
+    (['Coverage', 'ExplanationOfBenefit'] as const).map((type) => [
+      type,
+      payerBody(type, { patient, insurer: 'Organization/o', labels: ['MASQUE_PS'], text: 'x' }) as Resource,
+    ]),
+  ),
+  task: quarantined('identity-not-equal'),
 };
 
 const found = (resource: Resource): readonly string[] =>
@@ -392,10 +470,31 @@ const WRONG: readonly (readonly [name: string, resource: Resource, said: RegExp]
     /carnet-appointment-1/,
   ],
   [
-    'a record of no request',
-    { ...record, entity: (record as any).entity.slice(0, -1) },
-    /at least 1 of the slice `request`/,
+    'a vaccination of a label that nobody applies',
+    immunizationBody({ patient, labels: ['AUTRE'], lot: 'A1' }) as Resource,
+    /no code of .*visibility-label/,
   ],
+  [
+    'a label in the medical profile',
+    {
+      ...profileBody('Condition', patient, 'x'),
+      meta: { security: [{ system: SYSTEM.visibility, code: 'MASQUE_PS' }] },
+    } as Resource,
+    /carnet-kept-1/,
+  ],
+  ['a measure of nobody', without(RIGHT['Observation'] as Resource, 'subject'), /Observation\.subject: at least 1/],
+  [
+    'a measure of a group',
+    { ...(RIGHT['Observation'] as any), subject: { reference: 'Group/g' } },
+    /refers to none of .*Patient/,
+  ],
+  [
+    'a reimbursement of a label that nobody applies',
+    payerBody('ExplanationOfBenefit', { patient, insurer: 'Organization/o', labels: ['AUTRE'], text: 'x' }) as Resource,
+    /no code of .*visibility-label/,
+  ],
+  ['a quarantine for another reason', quarantined('bad-weather'), /no code of .*quarantine-reason/],
+  ['a record of no request', { ...record, entity: (record as any).entity.slice(0, -1) }, /carnet-audit-3/],
   [
     'a record that names a version',
     { ...record, entity: [...(record as any).entity, { what: { reference: 'Patient/p/_history/1' } }] },
