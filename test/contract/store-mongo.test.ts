@@ -305,6 +305,46 @@ describe.skipIf(!fails)('when MongoDB fails', () => {
   });
 });
 
+/** Each connection that was in use when a member died says so by itself, and the driver says of the first alone what that means for a transaction. */
+test.skipIf(!fails)('a unit that was under way when its primary died is done again as a whole', async () => {
+  const set = await startReplicaSet({ members: 1, args: ['--setParameter', 'enableTestCommands=1'] });
+  const shelf = await mongoShelf(set);
+  const store = await shelf.open('dying', { limits: { units: 16, waiting: 16, patienceMs: 40_000 } });
+  try {
+    const data = { failCommands: ['insert'], blockConnection: true, blockTimeMS: 1_000, appName: 'carnet' };
+    await shelf.client.db('admin').command({ configureFailPoint: 'failCommand', mode: 'alwaysOn', data });
+    const writing = Promise.allSettled(
+      Array.from({ length: 12 }, (_, i) =>
+        store.unit((u) =>
+          u.put({
+            key: { type: 'Observation', id: `x${i}` },
+            versionId: '1',
+            lastUpdated: 1,
+            deleted: false,
+            owner: `Patient/p${i}`,
+            body: '{}',
+            entry: EMPTY_ENTRY,
+            filing: {},
+          }),
+        ),
+      ),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await set.members[0]?.kill('SIGKILL');
+    await set.members[0]?.start();
+    expect((await writing).filter(({ status }) => status === 'rejected')).toEqual([]);
+    const everything = guarded(
+      { type: 'Observation', where: ALL, sort: [], limit: 100, total: true },
+      systemGuard('Observation'),
+    );
+    expect((await store.unit((u) => u.search(everything))).total).toBe(12);
+  } finally {
+    await store.close();
+    await shelf.client.close();
+    await set.stop();
+  }
+});
+
 test.skipIf(!fails)('a mongod that stands alone is refused', async () => {
   const alone = await startAlone();
   try {

@@ -650,9 +650,12 @@ describe.skipIf(!serverExists())('audit reconciliation under SIGKILL', () => {
     expect([...deleted.values()].some(Boolean)).toBe(true);
   });
 
-  it('starts after a kill at once, and leaves a sound file', async () => {
+  it('starts after a kill at once, and stops when it is told to', async () => {
     expect(Math.max(...startsMs)).toBeLessThan(QUICK_START_MS);
     expect(await s.server.stop()).toBe(0);
+  });
+
+  it.skipIf(ON_MONGODB)('leaves a sound file', () => {
     const db = new DatabaseSync(`${s.server.folder}/carnet.db`);
     expect(db.prepare('PRAGMA integrity_check').get()).toEqual({ integrity_check: 'ok' });
     expect(db.prepare('PRAGMA foreign_key_check').all()).toEqual([]);
