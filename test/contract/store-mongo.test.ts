@@ -1,4 +1,5 @@
 import { EJSON } from 'bson';
+import { MongoClient } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import {
   MONGO_STORE_DEFAULTS,
@@ -207,6 +208,29 @@ describe.skipIf(!mongodIsThere())('the mongodb database', () => {
         return u.search(plan(owner(term('_team', 'dr'))));
       });
       expect(page).toEqual({ matches: [], more: false, total: 0 });
+    });
+
+    test('what a server left open that was killed keeps nobody from a person for long', {
+      timeout: 40_000,
+    }, async () => {
+      const store = await open();
+      await store.unit((u) => u.put(put('a', { owner: 'Patient/p' })));
+      const killed = new MongoClient(shelf.url(name), { appName: 'carnet' });
+      const session = killed.startSession();
+      try {
+        session.startTransaction();
+        const spaces = killed.db().collection<{ readonly _id: string; readonly units: number }>('space');
+        await spaces.updateOne({ _id: 'Patient/p' }, { $inc: { units: 1 } }, { session });
+        const began = performance.now();
+        expect(await store.unit((u) => u.read(key('a'), everything))).toBeDefined();
+        const took = performance.now() - began;
+        expect(took).toBeGreaterThan(1_000);
+        // Sooner than a request gives up.
+        expect(took).toBeLessThan(MONGO_STORE_DEFAULTS.limits.patienceMs);
+      } finally {
+        await session.endSession();
+        await killed.close();
+      }
     });
 
     test('what must be unique across persons is created once', async () => {

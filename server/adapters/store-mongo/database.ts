@@ -11,6 +11,9 @@ const OLDEST_SHARDED = [8, 0] as const;
 
 const DEFAULT_DATABASE = 'carnet';
 
+/** By which the database knows our connections. */
+export const APP_NAME = 'carnet';
+
 /** How often each member is asked how it is, beside what it says by itself. */
 const HEARTBEAT_MS = 2_000;
 
@@ -33,7 +36,7 @@ export type OpenOptions = {
 /** Connects, checks, sets up. Throws one sentence when the database cannot be trusted with data. */
 export async function openDatabase(options: OpenOptions): Promise<Opened> {
   const client = new MongoClient(options.url, {
-    appName: 'carnet',
+    appName: APP_NAME,
     maxPoolSize: options.connections,
     // No wait without an end: for a server, a connection from the pool, a new connection, an answer.
     serverSelectionTimeoutMS: options.operationMs,

@@ -6,6 +6,7 @@ import { type ClientSession, type MongoClient, ReadPreference, type TransactionO
 import { StoreUnavailable } from '../../ports/store.ts';
 import { type Admission, admission } from './admission.ts';
 import { asUnavailable, isCommitUnknown, isLost, isTransient, isUnheard } from './faults.ts';
+import { orphanage } from './orphans.ts';
 import { createTurns, type Turns } from './turns.ts';
 
 export type UnitLimits = {
@@ -61,10 +62,14 @@ const LONGEST_PAUSE_MS = 250;
 const ABANDON_TRIES = 30;
 const ABANDON_PAUSE_MS = 500;
 
+/** A unit that is kept from its work for so long looks for who keeps it. */
+const KEPT_MS = 1_000;
+
 const now = (): number => performance.now();
 
 export function transactions(client: MongoClient, limits: UnitLimits): Transactions {
   const turns: Turns = createTurns();
+  const orphans = orphanage(client);
   const places: Admission = admission(limits.units, limits.waiting);
   let closed = false;
   let running = 0;
@@ -138,7 +143,8 @@ export function transactions(client: MongoClient, limits: UnitLimits): Transacti
   };
 
   const attempts = async <T>(body: (attempt: Attempt) => Promise<T>): Promise<T> => {
-    const until = now() + limits.patienceMs;
+    const began = now();
+    const until = began + limits.patienceMs;
     /** Persons whom an earlier attempt touched: this one waits for its turn at each before it looks at anything. */
     const touched = new Set<string>();
     for (let pause = PAUSE_MS; ; ) {
@@ -157,6 +163,7 @@ export function transactions(client: MongoClient, limits: UnitLimits): Transacti
         if (now() >= until || !(error instanceof TurnTaken || error instanceof Undone || isTransient(error)))
           throw asUnavailable(unwrapped(error));
         if (error instanceof TurnTaken) continue;
+        if (now() - began > KEPT_MS) void orphans.end();
       } finally {
         for (const person of held) turns.free(person);
       }
