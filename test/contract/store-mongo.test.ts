@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EJSON } from 'bson';
+import { MongoClient } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { masterKeyPath } from '../../server/adapters/master-key.ts';
 import {
@@ -334,6 +335,29 @@ describe.skipIf(!mongodIsThere())('the mongodb database', () => {
       expect(page).toEqual({ matches: [], more: false, total: 0 });
     });
 
+    test('what a server left open that was killed keeps nobody from a person for long', {
+      timeout: 40_000,
+    }, async () => {
+      const store = await open();
+      await store.unit((u) => u.put(put('a', { owner: 'Patient/p' })));
+      const killed = new MongoClient(shelf.url(name), { appName: 'carnet' });
+      const session = killed.startSession();
+      try {
+        session.startTransaction();
+        const spaces = killed.db().collection<{ readonly _id: string; readonly units: number }>('space');
+        await spaces.updateOne({ _id: 'Patient/p' }, { $inc: { units: 1 } }, { session });
+        const began = performance.now();
+        expect(await store.unit((u) => u.read(key('a'), everything))).toBeDefined();
+        const took = performance.now() - began;
+        expect(took).toBeGreaterThan(1_000);
+        // Sooner than a request gives up.
+        expect(took).toBeLessThan(MONGO_STORE_DEFAULTS.limits.patienceMs);
+      } finally {
+        await session.endSession();
+        await killed.close();
+      }
+    });
+
     test('what must be unique across persons is created once', async () => {
       const stores = [await open(), await open()];
       const create = (store: ResourceStore, i: number) =>
@@ -428,6 +452,46 @@ describe.skipIf(!fails)('when MongoDB fails', () => {
     // Nothing that was begun keeps anybody from their person.
     await expect.poll(() => bump('d0').catch(() => 'no'), { timeout: 15_000 }).toMatch(/^\d$/);
   });
+});
+
+/** Each connection that was in use when a member died says so by itself, and the driver says of the first alone what that means for a transaction. */
+test.skipIf(!fails)('a unit that was under way when its primary died is done again as a whole', async () => {
+  const set = await startReplicaSet({ members: 1, args: ['--setParameter', 'enableTestCommands=1'] });
+  const shelf = await mongoShelf(set);
+  const store = await shelf.open('dying', { limits: { units: 16, waiting: 16, patienceMs: 40_000 } });
+  try {
+    const data = { failCommands: ['insert'], blockConnection: true, blockTimeMS: 1_000, appName: 'carnet' };
+    await shelf.client.db('admin').command({ configureFailPoint: 'failCommand', mode: 'alwaysOn', data });
+    const writing = Promise.allSettled(
+      Array.from({ length: 12 }, (_, i) =>
+        store.unit((u) =>
+          u.put({
+            key: { type: 'Observation', id: `x${i}` },
+            versionId: '1',
+            lastUpdated: 1,
+            deleted: false,
+            owner: `Patient/p${i}`,
+            body: '{}',
+            entry: EMPTY_ENTRY,
+            filing: {},
+          }),
+        ),
+      ),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await set.members[0]?.kill('SIGKILL');
+    await set.members[0]?.start();
+    expect((await writing).filter(({ status }) => status === 'rejected')).toEqual([]);
+    const everything = guarded(
+      { type: 'Observation', where: ALL, sort: [], limit: 100, total: true },
+      systemGuard('Observation'),
+    );
+    expect((await store.unit((u) => u.search(everything))).total).toBe(12);
+  } finally {
+    await store.close();
+    await shelf.client.close();
+    await set.stop();
+  }
 });
 
 test.skipIf(!fails)('a mongod that stands alone is refused', async () => {

@@ -19,9 +19,11 @@ import {
   startStage,
   unmask,
 } from '../blackbox/stage.ts';
+import { chance } from '../support/chance.ts';
 import { documentBody, type Resource } from '../support/fhir-bodies.ts';
 import { type Exchange, exchange, itemIn } from '../support/ledger.ts';
-import { linearize, type Model, type Operation } from '../support/linearizable.ts';
+import { linearize, type Operation } from '../support/linearizable.ts';
+import { type Act, NOTHING, type Outcome, type Rights, rights } from '../support/rights.ts';
 import { serverExists, startServer, type TestServer } from '../support/server.ts';
 
 const SECONDS = Number(process.env['REVOCATION_SECONDS'] ?? 10);
@@ -32,61 +34,7 @@ const PATIENCE_MS = 20_000;
 /** More than what two socket buffers and Node hold between a server and a client that does not read. */
 const LARGE_BYTES = 24 * 1024 * 1024;
 
-/** What the holder can do about one professional and one document, and what that professional can learn. */
-type Act =
-  | { readonly kind: 'authorise' | 'block' }
-  /** Ends the Consent of that id, a permit or a block. */
-  | { readonly kind: 'end'; readonly id: string }
-  | { readonly kind: 'mask' | 'unmask' }
-  | { readonly kind: 'read'; readonly how: string };
-
-/** Of `authorise` and `block`: the Consent, or `refused`. Of a read: whether it showed the document. Of the others nothing is said. */
-type Outcome = string | boolean;
-
-/** The rights as one register (A2, A3, A7, W4, W5, W9). */
-type Rights = { readonly permit: string; readonly block: string; readonly masked: boolean };
-const NOTHING: Rights = { permit: '', block: '', masked: false };
-
-const rights: Model<Rights, Act, Outcome> = {
-  initial: NOTHING,
-  step: (state, act, outcome) => {
-    switch (act.kind) {
-      case 'authorise':
-        // A7: refused while a block stands.
-        if (outcome !== undefined && (outcome === 'refused') !== (state.block !== '')) return undefined;
-        return state.block === '' ? { ...state, permit: String(outcome) } : state;
-      case 'block':
-        return outcome === 'refused' ? undefined : { ...state, permit: '', block: String(outcome) };
-      case 'end':
-        return {
-          ...state,
-          permit: state.permit === act.id ? '' : state.permit,
-          block: state.block === act.id ? '' : state.block,
-        };
-      case 'mask':
-      case 'unmask':
-        return { ...state, masked: act.kind === 'mask' };
-      case 'read':
-        return outcome === undefined || outcome === (state.permit !== '' && state.block === '' && !state.masked)
-          ? state
-          : undefined;
-    }
-  },
-  key: ({ permit, block, masked }) => `${permit} ${block} ${masked}`,
-};
-
 type Done = Operation<Act, Outcome>;
-
-/** mulberry32: numbers in [0, 1) that a seed repeats. */
-function chance(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
 

@@ -236,10 +236,6 @@ async function files(): Promise<StoreShelf> {
 }
 
 async function databases(): Promise<StoreShelf> {
-  const { open, copy, empty, dispose } = await mongoShelf({
-    url: mongodbUrl,
-    members: [],
-    stop: async () => undefined,
-  });
+  const { open, copy, empty, dispose } = await mongoShelf({ url: mongodbUrl });
   return { open, copy, remove: empty, dispose };
 }

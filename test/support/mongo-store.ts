@@ -35,7 +35,7 @@ const PATIENT = {
   operationMs: 30_000,
 };
 
-export async function mongoShelf(set: ReplicaSet): Promise<MongoShelf> {
+export async function mongoShelf(set: Pick<ReplicaSet, 'url'>): Promise<MongoShelf> {
   const prefix = `carnet_${randomBytes(6).toString('hex')}_`;
   const used = new Set<string>();
   const database = (name: string): string => {

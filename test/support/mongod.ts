@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { MongoClient } from 'mongodb';
 import { freePort } from './free-port.ts';
+import { openNamespace, type Way } from './links.ts';
 
 const CACHE = fileURLToPath(new URL('../../.cache/mongod-6.0.5/', import.meta.url));
 
@@ -93,6 +94,10 @@ export async function fetchMongod(): Promise<string> {
 export type Member = {
   readonly port: number;
   readonly kill: (signal: 'SIGTERM' | 'SIGKILL' | 'SIGSTOP' | 'SIGCONT') => Promise<void>;
+  /** Starts it again, with what it had. */
+  readonly start: () => Promise<void>;
+  /** Cuts every link between it and the other members, or between it and everybody. */
+  readonly isolate: (from: 'members' | 'everybody') => Promise<void>;
 };
 
 /** A replica set that was started here, or one that a URL names (it has no members to kill). */
@@ -100,6 +105,8 @@ export type ReplicaSet = {
   /** The URL of a database of this set. */
   readonly url: (database: string) => string;
   readonly members: readonly Member[];
+  /** Makes every link whole. */
+  readonly heal: () => Promise<void>;
   readonly stop: () => Promise<void>;
 };
 
@@ -108,6 +115,10 @@ export type ReplicaSetOptions = {
   readonly args: readonly string[];
   /** Where the members keep their files; in memory, where the system has it, when nothing is said. */
   readonly folder?: string;
+  /** Each member in a network namespace of its own, so that links can be cut (`links.ts`). */
+  readonly namespaces?: boolean;
+  /** Milliseconds without a word from the primary after which the others elect another. */
+  readonly electionMs?: number;
 };
 
 /** The replica set to test on: the one that CARNET_TEST_MONGODB names, or one of one member that is started. */
@@ -115,7 +126,12 @@ export async function testReplicaSet(): Promise<ReplicaSet> {
   const named = process.env.CARNET_TEST_MONGODB;
   return named === undefined
     ? startReplicaSet({ members: 1, args: [] })
-    : { url: (database) => withDatabase(named, database), members: [], stop: async () => undefined };
+    : {
+        url: (database) => withDatabase(named, database),
+        members: [],
+        heal: async () => undefined,
+        stop: async () => undefined,
+      };
 }
 
 /** The URL of another database of the same set. */
@@ -125,14 +141,15 @@ export function withDatabase(url: string, database: string): string {
   return `${head}/${database}${query}`;
 }
 
-type Started = { readonly child: ChildProcess; readonly port: number; readonly output: () => string };
+type Started = { readonly child: ChildProcess; readonly output: () => string };
 
 /** Starts a mongod that is no replica set. */
 export async function startAlone(): Promise<{ readonly url: string; readonly stop: () => Promise<void> }> {
   const binary = findMongod();
   if (binary === undefined) throw new Error(NO_MONGOD);
   const folder = await mkdtemp(join(tmpdir(), 'carnet-mongod-'));
-  const { child, port } = startMember(binary, folder, await freePort(), []);
+  const port = await freePort();
+  const { child } = startMember(binary, folder, ['--port', String(port)]);
   return {
     url: `mongodb://127.0.0.1:${port}/carnet`,
     stop: async () => {
@@ -143,10 +160,11 @@ export async function startAlone(): Promise<{ readonly url: string; readonly sto
   };
 }
 
-function startMember(binary: string, folder: string, port: number, args: readonly string[]): Started {
+/** Starts one mongod on a folder; it ends, and its folder goes, when this process does. */
+export function startMember(binary: string, folder: string, args: readonly string[]): Started {
   const child = spawn(
     binary,
-    ['--dbpath', folder, '--port', String(port), '--bind_ip', '127.0.0.1', '--nounixsocket']
+    ['--dbpath', folder, '--bind_ip', '127.0.0.1', '--nounixsocket']
       .concat(['--wiredTigerCacheSizeGB', '0.25', '--oplogSize', '256', '--quiet', '--noscripting'])
       .concat(args),
     { stdio: ['ignore', 'pipe', 'pipe'] },
@@ -164,13 +182,16 @@ function startMember(binary: string, folder: string, port: number, args: readonl
   });
   guard.unref();
   child.once('exit', () => guard.kill('SIGKILL'));
-  return { child, port, output: () => output };
+  return { child, output: () => output };
 }
 
 const ended = (child: ChildProcess): Promise<void> =>
   child.exitCode !== null || child.signalCode !== null
     ? Promise.resolve()
     : new Promise((resolve) => child.once('exit', () => resolve()));
+
+/** Where a member runs: how it is started there, signalled, and cut off. */
+type Home = Omit<Member, 'port'> & { readonly output: () => string; readonly leave: () => Promise<void> };
 
 /** Starts a replica set on free ports of this machine and waits until it has a primary. */
 export async function startReplicaSet(options: ReplicaSetOptions): Promise<ReplicaSet> {
@@ -180,57 +201,143 @@ export async function startReplicaSet(options: ReplicaSetOptions): Promise<Repli
   const folder = await mkdtemp(join(options.folder ?? '/dev/shm/', 'carnet-mongod-')).catch(() =>
     mkdtemp(join(tmpdir(), 'carnet-mongod-')),
   );
-  const started: Started[] = [];
+  const ports: number[] = [];
+  while (ports.length < options.members) {
+    const port = await freePort();
+    if (!ports.includes(port)) ports.push(port);
+  }
+  const places: Place[] = [];
+  for (const port of ports) {
+    const path = join(folder, String(port));
+    await mkdir(path);
+    places.push({ port, folder: path, binary, args: ['--port', String(port), '--replSet', 'carnet', ...options.args] });
+  }
+  const net = options.namespaces === true ? await network(folder, ports) : undefined;
+  const homes = places.map((place) => (net === undefined ? onLoopback(place) : net.home(place)));
   const stop = async (): Promise<void> => {
-    for (const { child } of started) child.kill('SIGKILL');
-    await Promise.all(started.map(({ child }) => ended(child)));
+    await Promise.all(homes.map(({ leave }) => leave()));
+    net?.end();
     await rm(folder, { recursive: true, force: true });
   };
   try {
-    for (let i = 0; i < options.members; i += 1) {
-      await mkdir(join(folder, String(i)));
-      started.push(
-        startMember(binary, join(folder, String(i)), await freePort(), ['--replSet', 'carnet', ...options.args]),
-      );
-    }
-    const hosts = started.map(({ port }) => `127.0.0.1:${port}`);
-    await initiate(started, hosts);
+    for (const { start } of homes) await start();
+    const hosts = ports.map((port) => `127.0.0.1:${port}`);
+    await initiate(hosts, options.electionMs ?? 2_000);
     return {
       url: (database) => `mongodb://${hosts.join(',')}/${database}?replicaSet=carnet`,
-      members: started.map(({ child, port }) => ({
-        port,
-        kill: async (signal) => {
-          child.kill(signal);
-          if (signal === 'SIGTERM' || signal === 'SIGKILL') await ended(child);
-        },
-      })),
+      members: homes.map(({ kill, start, isolate }, n) => ({ port: ports[n] ?? 0, kill, start, isolate })),
+      heal: async () => net?.heal(),
       stop,
     };
   } catch (error) {
-    const said = started.map(({ output }) => output()).join('\n');
+    const said = homes.map(({ output }) => output()).join('\n');
     await stop();
     throw new Error(`no replica set could be started: ${said}`, { cause: error });
   }
 }
 
-async function initiate(started: readonly Started[], hosts: readonly string[]): Promise<void> {
+type Place = {
+  readonly port: number;
+  readonly folder: string;
+  readonly binary: string;
+  readonly args: readonly string[];
+};
+
+/** On the loopback of this machine, where nothing can be cut. */
+function onLoopback({ binary, folder, args }: Place): Home {
+  let running: Started | undefined;
+  const end = async (): Promise<void> => {
+    running?.child.kill('SIGKILL');
+    if (running !== undefined) await ended(running.child);
+  };
+  return {
+    start: async () => {
+      running = startMember(binary, folder, args);
+    },
+    kill: async (signal) => {
+      running?.child.kill(signal);
+      if (running !== undefined && (signal === 'SIGTERM' || signal === 'SIGKILL')) await ended(running.child);
+    },
+    isolate: () => Promise.reject(new Error('the members share one network')),
+    output: () => running?.output() ?? '',
+    leave: end,
+  };
+}
+
+/** A namespace for each port, and the links between all of them and this process's own network. */
+async function network(folder: string, ports: readonly number[]) {
+  const wayTo = (port: number): Way => ({ port, path: join(folder, `${port}.sock`) });
+  const here = openNamespace(false);
+  const there = new Map(ports.map((port) => [port, openNamespace(true)]));
+  for (const [port, namespace] of there) {
+    const others = ports.filter((other) => other !== port);
+    await namespace.tell({ order: 'serve', own: wayTo(port), ways: others.map(wayTo) });
+  }
+  await here.tell({ order: 'serve', own: undefined, ways: ports.map(wayTo) });
+  const isolate = async (port: number, from: 'members' | 'everybody'): Promise<void> => {
+    const others = ports.filter((other) => other !== port);
+    if (from === 'everybody') await here.tell({ order: 'cut', ports: [port] });
+    for (const [at, namespace] of there) await namespace.tell({ order: 'cut', ports: at === port ? others : [port] });
+  };
+  const home = ({ port, ...place }: Place): Home => {
+    const namespace = there.get(port);
+    if (namespace === undefined) throw new Error(`port ${port} has no namespace`);
+    let pid: number | undefined;
+    const signal = (name: NodeJS.Signals | 0): boolean => {
+      try {
+        return pid !== undefined && process.kill(pid, name);
+      } catch {
+        return false;
+      }
+    };
+    /** The namespace's process is its parent: that it is gone is seen from here by its id. */
+    const gone = async (): Promise<void> => {
+      while (signal(0)) await new Promise((resolve) => setTimeout(resolve, 5));
+      pid = undefined;
+    };
+    return {
+      start: async () => {
+        pid = await namespace.tell({ order: 'start', ...place });
+      },
+      kill: async (name) => {
+        signal(name);
+        if (name === 'SIGTERM' || name === 'SIGKILL') await gone();
+      },
+      isolate: (from) => isolate(port, from),
+      output: () => '',
+      leave: async () => {
+        signal('SIGKILL');
+        await gone();
+      },
+    };
+  };
+  return {
+    home,
+    heal: async () => {
+      for (const namespace of [here, ...there.values()]) await namespace.tell({ order: 'cut', ports: [] });
+    },
+    end: () => {
+      for (const namespace of [here, ...there.values()]) namespace.end();
+    },
+  };
+}
+
+async function initiate(hosts: readonly string[], electionTimeoutMillis: number): Promise<void> {
   const [first] = hosts;
   const client = new MongoClient(`mongodb://${first}/?directConnection=true`, { serverSelectionTimeoutMS: 20_000 });
   try {
     const admin = client.db('admin');
-    await admin.command({
-      replSetInitiate: {
-        _id: 'carnet',
-        members: hosts.map((host, _id) => ({ _id, host })),
-        settings: { electionTimeoutMillis: 2_000, heartbeatIntervalMillis: 500 },
-      },
-    });
+    const members = hosts.map((host, _id) => ({ _id, host }));
+    // A member whose link is cut says nothing: how long that is borne decides with the election how soon there is another primary.
+    const heartbeatTimeoutSecs = Math.ceil(electionTimeoutMillis / 1_000);
+    const settings = { electionTimeoutMillis, heartbeatIntervalMillis: 500, heartbeatTimeoutSecs };
+    await admin.command({ replSetInitiate: { _id: 'carnet', members, settings } });
     const until = Date.now() + 30_000;
     for (;;) {
       const hello = await admin.command({ hello: 1 });
       // The hosts are named by it once the set has an elected primary.
       if (hello['primary'] !== undefined) return;
-      if (Date.now() > until || started.some(({ child }) => child.exitCode !== null)) throw new Error('no primary');
+      if (Date.now() > until) throw new Error('no primary');
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   } finally {

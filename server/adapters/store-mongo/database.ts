@@ -12,6 +12,9 @@ const OLDEST_SHARDED = [8, 0] as const;
 
 const DEFAULT_DATABASE = 'carnet';
 
+/** By which the database knows our connections. */
+export const APP_NAME = 'carnet';
+
 /** How often each member is asked how it is, beside what it says by itself. */
 const HEARTBEAT_MS = 2_000;
 
@@ -70,7 +73,7 @@ const KEY_CONNECTIONS = 4;
 
 const clientOf = (url: string, options: Pick<OpenOptions, 'operationMs' | 'connections'>): MongoClient =>
   new MongoClient(url, {
-    appName: 'carnet',
+    appName: APP_NAME,
     maxPoolSize: options.connections,
     // No wait without an end: for a server, a connection from the pool, a new connection, an answer.
     serverSelectionTimeoutMS: options.operationMs,

@@ -24,6 +24,12 @@ export const isTransient = (error: unknown): boolean =>
 /** Whether the commit, and nothing but the commit, may be tried again: what was written may be there already. */
 export const isCommitUnknown = (error: unknown): boolean => labelled(error, 'UnknownTransactionCommitResult');
 
+/**
+ * Whether a connection broke. Within a transaction that has not begun to commit, nothing of it is there; of a commit it says nothing. The driver
+ * labels such an error for a transaction only when it is the first that its pool of connections meets.
+ */
+export const isLost = (error: unknown): boolean => error instanceof MongoNetworkError;
+
 /** Whether the server may not have heard how a transaction ended. */
 export const isUnheard = (error: unknown): boolean =>
   error instanceof MongoNetworkError || error instanceof MongoServerSelectionError || isCommitUnknown(error);

@@ -5,7 +5,8 @@
 import { type ClientSession, type MongoClient, ReadPreference, type TransactionOptions } from 'mongodb';
 import { StoreUnavailable } from '../../ports/store.ts';
 import { type Admission, admission } from './admission.ts';
-import { asUnavailable, isCommitUnknown, isTransient, isUnheard } from './faults.ts';
+import { asUnavailable, isCommitUnknown, isLost, isTransient, isUnheard } from './faults.ts';
+import { orphanage } from './orphans.ts';
 import { createTurns, type Turns } from './turns.ts';
 
 export type UnitLimits = {
@@ -50,6 +51,9 @@ class TurnTaken extends Error {
   }
 }
 
+/** An attempt was undone before it began to commit, by what it names as its cause: nothing of it is there. */
+class Undone extends Error {}
+
 /** First wait between two attempts; it doubles each time, up to the longest, and half of it is left to chance. */
 const PAUSE_MS = 2;
 const LONGEST_PAUSE_MS = 250;
@@ -58,10 +62,14 @@ const LONGEST_PAUSE_MS = 250;
 const ABANDON_TRIES = 30;
 const ABANDON_PAUSE_MS = 500;
 
+/** A unit that is kept from its work for so long looks for who keeps it. */
+const KEPT_MS = 1_000;
+
 const now = (): number => performance.now();
 
 export function transactions(client: MongoClient, limits: UnitLimits): Transactions {
   const turns: Turns = createTurns();
+  const orphans = orphanage(client);
   const places: Admission = admission(limits.units, limits.waiting);
   let closed = false;
   let running = 0;
@@ -82,25 +90,29 @@ export function transactions(client: MongoClient, limits: UnitLimits): Transacti
   /**
    * A transaction that could neither be committed nor undone would keep others from its persons until the server's own limit
    * (transactionLifetimeLimitSeconds). Ending its session undoes it, or does nothing when it was committed after all; asked until it is
-   * heard, for a server that was stopped may go on with what it was doing.
+   * heard, for a server that was stopped may go on with what it was doing; once more when the store closes, which waits for that.
    */
   const abandon = async (session: ClientSession): Promise<void> => {
-    for (let tries = 0; tries < ABANDON_TRIES && !closed; tries += 1) {
+    for (let tries = 0; tries < ABANDON_TRIES; tries += 1) {
       await new Promise((resolve) => setTimeout(resolve, ABANDON_PAUSE_MS).unref());
+      const last = closed;
       try {
         await client.db('admin').command({ killSessions: [session.id] });
         return;
       } catch {
         // Not heard yet.
       }
+      if (last) return;
     }
   };
+  const abandoning = new Set<Promise<void>>();
 
   const tryOnce = async <T>(
     body: (attempt: Attempt) => Promise<T>,
     { held, touched, until }: { readonly held: Set<string>; readonly touched: Set<string>; readonly until: number },
   ): Promise<T> => {
     const session = client.startSession({ causalConsistency: false });
+    let commits = false;
     try {
       session.startTransaction(TRANSACTION);
       const value = await body({
@@ -114,20 +126,25 @@ export function transactions(client: MongoClient, limits: UnitLimits): Transacti
           held.add(name);
         },
       });
+      commits = true;
       await commit(session, until);
       return value;
     } catch (error) {
       // What failed is said by the error that is on its way.
       if (session.inTransaction()) await session.abortTransaction().catch(() => undefined);
-      if (isUnheard(error)) void abandon(session);
-      throw error;
+      if (isUnheard(error)) {
+        const abandoned = abandon(session).finally(() => abandoning.delete(abandoned));
+        abandoning.add(abandoned);
+      }
+      throw !commits && isLost(error) ? new Undone('the connection broke', { cause: error }) : error;
     } finally {
       await session.endSession().catch(() => undefined);
     }
   };
 
   const attempts = async <T>(body: (attempt: Attempt) => Promise<T>): Promise<T> => {
-    const until = now() + limits.patienceMs;
+    const began = now();
+    const until = began + limits.patienceMs;
     /** Persons whom an earlier attempt touched: this one waits for its turn at each before it looks at anything. */
     const touched = new Set<string>();
     for (let pause = PAUSE_MS; ; ) {
@@ -143,9 +160,10 @@ export function transactions(client: MongoClient, limits: UnitLimits): Transacti
           places.leave();
         }
       } catch (error) {
-        if (now() >= until || !(error instanceof TurnTaken || isTransient(error)))
+        if (now() >= until || !(error instanceof TurnTaken || error instanceof Undone || isTransient(error)))
           throw asUnavailable(unwrapped(error));
         if (error instanceof TurnTaken) continue;
+        if (now() - began > KEPT_MS) void orphans.end();
       } finally {
         for (const person of held) turns.free(person);
       }
@@ -169,13 +187,16 @@ export function transactions(client: MongoClient, limits: UnitLimits): Transacti
       closed = true;
       if (running > 0) await new Promise<void>((done) => drained.push(done));
       drained = [];
+      await Promise.all(abandoning);
     },
   };
 }
 
 /** A turn that was never had is a queue that was too long. */
-const unwrapped = (error: unknown): unknown =>
-  error instanceof TurnTaken ? new StoreUnavailable('too many requests about one person are at work') : error;
+function unwrapped(error: unknown): unknown {
+  if (error instanceof TurnTaken) return new StoreUnavailable('too many requests about one person are at work');
+  return error instanceof Undone ? error.cause : error;
+}
 
 /** Commits; asks again as long as the answer is not known, because only the database can say what became of it. What may have been done is never done again. */
 async function commit(session: ClientSession, until: number): Promise<void> {
@@ -184,7 +205,7 @@ async function commit(session: ClientSession, until: number): Promise<void> {
       await session.commitTransaction();
       return;
     } catch (error) {
-      if (!isCommitUnknown(error) || now() >= until) throw error;
+      if (!(isCommitUnknown(error) || isLost(error)) || now() >= until) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
