@@ -86,6 +86,7 @@ test('the server looks for itself in named files only', () => {
       'server/app/types/document.ts',
       'server/app/types/identity.ts',
       'server/app/types/related-person.ts',
+      'server/app/unattached.ts',
       'server/app/work.ts',
       'server/cli/check.ts',
       'server/cli/migrate.ts',
