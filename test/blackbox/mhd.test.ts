@@ -815,6 +815,25 @@ describe('ITI-66 and ITI-67: finding', () => {
       listRef,
     ]);
     for (const query of lists.none) expect(await found(dr1, 'List', `${ins}&${query}`), query).toEqual([]);
+
+    // A submission of a structure, archived: PDSm's own parameters of ITI-66.
+    const [archived = ''] = refsOf(
+      await s.done(
+        dr1,
+        provide(p, {
+          list: {
+            extension: [...(list.resource['extension'] as readonly object[]), ...extension],
+            source: {
+              reference: '#source',
+              extension: [{ url: MHD.authorOrg, valueReference: { reference: s.known('s1') } }],
+            },
+          },
+        }),
+      ),
+    );
+    for (const query of [`authorOrg=${s.known('s1')}`, 'isArchived=true'])
+      expect(await found(dr1, 'List', `${ins}&code=submissionset&${query}`), query).toEqual([archived]);
+    expect(await found(dr1, 'List', `patient=${p.ref}&code=submissionset&isArchived=false`)).toEqual([]);
   });
 
   it('finds nothing that is hidden: neither the names of a contained author, nor through the INS of a closed space', async () => {
