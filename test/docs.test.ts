@@ -75,6 +75,30 @@ describe.each(documents)('%s', (path) => {
   });
 });
 
+describe('the table of the DMP’s transactions', () => {
+  const rows = [
+    ...textOf('docs/dmp-transactions.md').matchAll(/^\| (TD\d\.\d[a-z]?)\b.*\| (?:\[(\d\d)\]\(\S+\)|(\d\d)) +\|$/gm),
+  ];
+  const stories = readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.http'));
+
+  test('has the transactions of PDSM4DMP', () => {
+    const listed = [...new Set(rows.map(([, transaction]) => transaction))];
+    expect(listed).toEqual(
+      'TD0.2 TD0.3 TD0.4 TD1.3a TD1.6 TD2.1 TD3.1a TD3.1b TD3.2 TD3.3a TD3.3b TD3.3c TD3.3d'.split(' '),
+    );
+  });
+
+  test.each(rows.map(([, transaction = '', linked, named]) => [transaction, linked ?? named ?? '']))(
+    '%s is played by story %s',
+    (transaction, number) => {
+      const story = stories.find((name) => name.startsWith(`${number}-`)) ?? '';
+      const played = textOf(join('examples', story)).match(/^### TD\d\.\d[a-z]?(?=:)/gm) ?? [];
+      expect(played).toContain(`### ${transaction}`);
+      expect(textOf(join('examples', story.replace('.http', '.golden')))).toContain(`${transaction}: `);
+    },
+  );
+});
+
 describe('the README', () => {
   const readme = textOf('README.md');
 

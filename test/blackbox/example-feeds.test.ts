@@ -437,6 +437,21 @@ describe.each(FOLDERS)('the examples of %s', (folder) => {
 const ofResource = (expression: string): string =>
   expression.replace(/^Bundle\.entry\[\d+\]\.resource\.ofType\((\w+)\)/, '$1');
 
+describe('a FHIR document', () => {
+  it('is content like any other: fed as a Binary, it comes back bit for bit', async () => {
+    const person = await s.person();
+    await s.grant(person, 'dr1');
+    const dr1 = s.professional('dr1');
+    const bytes = JSON.stringify({ resourceType: 'Bundle', type: 'document', timestamp: '2026-01-01T00:00:00Z' });
+    const made = await s.fed(dr1, s.feed(person, { contentType: 'application/fhir+json', bytes }));
+    const raw = await s.ask(dr1, { path: made.binary, headers: { accept: '*/*' } });
+    const wrapped = await s.ask(dr1, { path: made.binary, headers: { accept: 'application/fhir+json' } });
+    expect(wrapped.json).toMatchObject({ resourceType: 'Binary', contentType: 'application/fhir+json' });
+    expect(Buffer.from(String(wrapped.json?.['data']), 'base64').toString()).toBe(bytes);
+    expect(raw.text).toBe(bytes);
+  });
+});
+
 // ---- one feed for each invariant ----------------------------------------------------------------------------------
 
 type Parts = {
