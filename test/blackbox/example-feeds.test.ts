@@ -720,3 +720,47 @@ describe('a feed of PDSm that breaks one invariant', () => {
     expect(entriesOf(await s.ask(s.feeder('s1'), { path: `DocumentReference?subject=${p.ref}` }))).toEqual([]);
   });
 });
+
+/** ITI-105: the document with its bytes inside. */
+function publish(person: Person, change: (document: Resource) => Resource = (d) => d): Ask {
+  const data = Buffer.from('published').toString('base64');
+  const document = withAttachment({ url: undefined, data })(ownDocument(person, ''));
+  return post(change({ ...document, meta: { profile: [MHD.pdsmSimplified] } }));
+}
+
+const BROKEN_PUBLICATIONS: readonly (readonly [what: string, change: (d: Resource) => Resource, at: string])[] = [
+  ['no custodian', withMember({ custodian: undefined }), 'custodian'],
+  ['no author', by(() => undefined), 'author'],
+  ['no title', withAttachment({ title: undefined }), 'content.attachment.title'],
+  ['a type of SNOMED CT', withMember({ type: coded(snomed, '371530004') }), 'type'],
+  ['a format of another terminology', withContentMember({ format: { system: snomed, code: 'x' } }), 'content.format'],
+  [
+    'two acts',
+    withContext({ event: [coded('urn:oid:1.2.250.1.213.2.5', 'A'), coded('urn:oid:1.2.250.1.213.2.5', 'B')] }),
+    'context.event',
+  ],
+  ['an act without its nomenclature', withContext({ event: [{ coding: [{ code: 'A' }] }] }), 'context.event'],
+  [
+    'an entryUUID of the sender',
+    withMember({ identifier: [mhdIdentifier('entryUUID', 'urn:uuid:2f0c2d5e-8a0d-4a51-9c0a-6c6a4a4b1f10')] }),
+    'identifier',
+  ],
+];
+
+describe('a simplified publication of PDSm', () => {
+  it('is accepted when it breaks nothing; where it was made is recommended there, and not asked for', async () => {
+    const p = await s.person();
+    for (const change of [withMember({}), withContext({ facilityType: coded(snomed, '22232009') })]) {
+      const answer = await s.ask(s.feeder('s1'), publish(p, change));
+      expect(answer.status, answer.text).toBe(201);
+    }
+  });
+
+  it.each(BROKEN_PUBLICATIONS.map(([what, change, at]) => ({ what, change, at })))('$what', async ({ change, at }) => {
+    const p = await s.person();
+    const answer = await s.ask(s.feeder('s1'), publish(p, change));
+    expect(answer.status, answer.text).toBe(422);
+    expect([...new Set(faultsIn(answer))]).toEqual([`DocumentReference.${at}`]);
+    expect(entriesOf(await s.ask(s.feeder('s1'), { path: `DocumentReference?subject=${p.ref}` }))).toEqual([]);
+  });
+});
