@@ -41,6 +41,8 @@ export type Filled = {
   readonly ids: readonly string[];
   readonly updatable: readonly Resource[];
   readonly contents?: readonly string[];
+  /** Bytes of the content of a document that is provided; `PROVIDED` when not given. */
+  readonly providing?: number;
 };
 
 /** Bytes of a document that is provided, and of one that is retrieved. */
@@ -48,7 +50,11 @@ export const PROVIDED = 50_000;
 export const RETRIEVED = 1_000_000;
 
 /** The flows over a world whose documents are `ids`, in the order they were made. */
-export function flowsOver(world: World, { ids, updatable, contents = [] }: Filled, seed: number): Flows {
+export function flowsOver(
+  world: World,
+  { ids, updatable, contents = [], providing = PROVIDED }: Filled,
+  seed: number,
+): Flows {
   const token = tokens(world);
   const random = numbers(seed ^ 0x5eed);
   const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)]!;
@@ -220,12 +226,12 @@ export function flowsOver(world: World, { ids, updatable, contents = [] }: Fille
     },
     provide: {
       name: 'provide',
-      what: `ITI-65 of one document of ${PROVIDED / 1000} kB: SubmissionSet, DocumentReference, Binary`,
-      next: () => wire({ method: 'POST', target: '/fhir', token: token.feeder, body: provided(PROVIDED) }),
+      what: `ITI-65 of one document of ${providing / 1000} kB: SubmissionSet, DocumentReference, Binary`,
+      next: () => wire({ method: 'POST', target: '/fhir', token: token.feeder, body: provided(providing) }),
       expect: [200],
       writes: 3,
       most: 2_000,
-      content: PROVIDED,
+      content: providing,
     },
     retrieve: {
       name: 'retrieve',

@@ -61,6 +61,15 @@ export const SYSTEM = {
   profession: nos('TRE_G15-ProfessionSante', 'TRE-G15-ProfessionSante'),
   /** Sector of a structure: `SA33` is a pharmacy. */
   sector: nos('TRE_R02-SecteurActivite', 'TRE-R02-SecteurActivite'),
+  /** Who made a document that no professional wrote: `EXP_PATIENT`, `DISPOSITIF`… */
+  producer: nos('TRE_A00-ProducteurDocNonPS', 'TRE-A00-ProducteurDocNonPS'),
+  /** Activity in which a submission was made. */
+  activity: nos('TRE_R209-TypeActivite', 'TRE-R209-TypeActivite'),
+  /** Formats of documents: the national ones, IHE's in its French copy and by its own URL, and DICOM's UIDs. */
+  formatCode: nos('TRE_A06-FormatCodeComplementaire', 'TRE-A06-FormatCodeComplementaire'),
+  iheFormatCode: nos('TRE_A11-IheFormatCode', 'TRE-A11-IheFormatCode'),
+  iheFormat: 'http://ihe.net/fhir/ihe.formatcode.fhir/CodeSystem/formatcode',
+  dicomUid: nos('TRE_A09-DICOMuidRegistry', 'TRE-A09-DICOMuidRegistry'),
   /** Setting of a practice. */
   practiceSetting: nos('TRE_A01-CadreExercice', 'TRE-A01-CadreExercice'),
   municipality: nos('TRE_R13-Commune', 'TRE-R13-Commune'),

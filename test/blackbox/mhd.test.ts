@@ -12,7 +12,6 @@ import {
   submissionSetBody,
   supersedeBody,
 } from '../support/mhd-bodies.ts';
-import { missingSamples, samplesIn } from '../support/samples.ts';
 import type { Answer } from '../support/world.ts';
 import {
   type Ask,
@@ -816,6 +815,25 @@ describe('ITI-66 and ITI-67: finding', () => {
       listRef,
     ]);
     for (const query of lists.none) expect(await found(dr1, 'List', `${ins}&${query}`), query).toEqual([]);
+
+    // A submission of a structure, archived: PDSm's own parameters of ITI-66.
+    const [archived = ''] = refsOf(
+      await s.done(
+        dr1,
+        provide(p, {
+          list: {
+            extension: [...(list.resource['extension'] as readonly object[]), ...extension],
+            source: {
+              reference: '#source',
+              extension: [{ url: MHD.authorOrg, valueReference: { reference: s.known('s1') } }],
+            },
+          },
+        }),
+      ),
+    );
+    for (const query of [`authorOrg=${s.known('s1')}`, 'isArchived=true'])
+      expect(await found(dr1, 'List', `${ins}&code=submissionset&${query}`), query).toEqual([archived]);
+    expect(await found(dr1, 'List', `patient=${p.ref}&code=submissionset&isArchived=false`)).toEqual([]);
   });
 
   it('finds nothing that is hidden: neither the names of a contained author, nor through the INS of a closed space', async () => {
@@ -955,81 +973,3 @@ describe('the identity gate', () => {
     expect((await s.ask(s.operator('repair'), del('Task/x'))).status).toBe(405);
   });
 });
-
-/** IHE's own examples, given the identity of a person of the test register; what they say otherwise stays. */
-const refusedSamples: Readonly<Record<string, readonly [status: number, why: string]>> = {
-  'Bundle-ex-ProvideDocumentBundle-addToFolder.json': [400, 'its PUT names no Folder: neither an id nor a condition'],
-  'Bundle-ex-comprehensiveProvideDocumentBundleDocument.json': [422, 'a FHIR document as content is not taken'],
-  'Bundle-ex-comprehensiveProvideDocumentBundleReplace.json': [422, 'the size that it states is not that of its bytes'],
-};
-
-describe.runIf(missingSamples('ihe-mhd') === undefined)(
-  'the examples of IHE MHD (skipped where they are not there)',
-  () => {
-    const bundles = samplesIn('ihe-mhd').filter(({ name }) =>
-      /Bundle-ex-(?!response).*ProvideDocumentBundle/.test(name),
-    );
-
-    it.each(bundles.map(({ name, resource }) => [name.split('/')[1] ?? '', resource] as const))(
-      '%s',
-      async (name, bundle) => {
-        const p = await s.person();
-        const f = s.feeder('s1');
-        const [, earlier = ''] = refsOf(await s.done(f, provide(p)));
-        const known = (resource: Resource): Resource => {
-          const patient = { ...patientBody(p.traits), id: 'known' };
-          const others = ((resource['contained'] ?? []) as readonly Resource[]).filter(
-            (r) => r.resourceType !== 'Patient',
-          );
-          const label = [{ coding: [{ system: v3, code: 'N' }] }];
-          const replacing =
-            resource['relatesTo'] === undefined
-              ? {}
-              : { relatesTo: [{ code: 'replaces', target: { reference: earlier } }] };
-          const authors = { author: undefined, authenticator: undefined, custodian: undefined };
-          if (resource.resourceType === 'Patient') return patientBody(p.traits);
-          if (resource.resourceType === 'List') return { ...resource, subject: { reference: p.ref } };
-          if (resource.resourceType !== 'DocumentReference') return resource;
-          const context = {
-            ...(resource['context'] as object | undefined),
-            sourcePatientInfo: { reference: '#known' },
-            encounter: undefined,
-            related: undefined,
-          };
-          const kept = others.filter((r) => JSON.stringify(resource['author'] ?? '').includes(`#${String(r.id)}`));
-          return {
-            ...resource,
-            ...replacing,
-            ...(kept.length === others.length ? {} : authors),
-            contained: [...(kept.length === others.length ? others : []), patient],
-            subject: { reference: p.ref },
-            masterIdentifier: { ...(resource['masterIdentifier'] as object), value: s.urn() },
-            securityLabel: label,
-            context,
-          };
-        };
-        const entry = (
-          bundle['entry'] as readonly {
-            readonly resource: Resource;
-            readonly request: { readonly method: string; readonly url: string };
-          }[]
-        ).map((e) => ({
-          ...e,
-          resource: known(e.resource),
-          request: e.request.method === 'PATCH' ? { ...e.request, url: earlier } : e.request,
-        }));
-        const answer = await s.ask(
-          f,
-          post({
-            resourceType: 'Bundle',
-            type: 'transaction',
-            meta: { profile: (bundle['meta'] as { readonly profile: readonly string[] }).profile },
-            entry,
-          }),
-        );
-        const [status, why] = refusedSamples[name] ?? [200, 'accepted'];
-        expect(answer.status, `${why}: ${answer.text}`).toBe(status);
-      },
-    );
-  },
-);

@@ -15,6 +15,7 @@ export const MHD = {
   isArchived: `${pdsm}/pdsm-ext-is-archived`,
   designationType: `${mhd}/StructureDefinition/ihe-designationType`,
   sourceId: `${mhd}/StructureDefinition/ihe-sourceId`,
+  authorOrg: `${mhd}/StructureDefinition/ihe-authorOrg`,
   listType: `${mhd}/CodeSystem/MHDlistTypes`,
   identifierType: `${mhd}/CodeSystem/IHE.MHD.MHDIdentifierType`,
 } as const;

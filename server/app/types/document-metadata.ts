@@ -8,6 +8,7 @@ import { type Fault, fail, ok, type Result, unprocessable } from '../../fhir/res
 import type { Json, JsonObject, Resource } from '../../fhir/types.ts';
 import type { Work } from '../work.ts';
 import { withCanonicalLabels } from './labels.ts';
+import { codedIn, TERMINOLOGIES, type Terminology } from './pdsm-terminologies.ts';
 
 /** The systems a type comes from, one of which makes its code one of the map of classes. */
 const TYPE_SYSTEMS: readonly string[] = [SYSTEM.loinc, SYSTEM.documentType];
@@ -73,9 +74,19 @@ function levelClaimed(document: Resource): DocumentLevel | undefined {
 export const claimsSimplified = (document: JsonObject): boolean =>
   profilesOf(document).some((p) => SIMPLIFIED_PROFILES.includes(p));
 
+const ENTRY_UUID = /^urn:uuid:[0-9a-fA-F-]{36}$/;
 const UNIQUE_ID = /^urn:(oid:[0-2](\.(0|[1-9]\d*))+|uuid:[0-9a-fA-F-]{36})$/;
 
 type Rule = { readonly at: string; readonly text: string; readonly holds: (document: Resource) => boolean };
+
+const ofMhdType = (identifier: JsonObject | undefined, code: 'entryUUID' | 'uniqueId'): boolean =>
+  codingsOf(identifier?.['type']).some((c) => c.system === SYSTEM.mhdIdentifierType && c.code === code);
+
+/** The identifiers of a resource that MHD calls its entryUUID. */
+const entryUuids = (resource: JsonObject): readonly (JsonObject | undefined)[] =>
+  asArray(resource['identifier'])
+    .map(asObject)
+    .filter((i) => ofMhdType(i, 'entryUUID'));
 
 const content = (document: Resource): JsonObject | undefined => asObject(asArray(document['content'])[0]);
 const attachment = (document: Resource): JsonObject | undefined => asObject(content(document)?.['attachment']);
@@ -99,9 +110,17 @@ const MINIMAL: readonly Rule[] = [
     text: 'the masterIdentifier is of the type `uniqueId`',
     holds: (d) => {
       const type = asObject(d['masterIdentifier'])?.['type'];
+      return type === undefined || ofMhdType({ type }, 'uniqueId');
+    },
+  },
+  {
+    at: 'identifier',
+    text: 'an entryUUID is a `urn:uuid:` of the system `urn:ietf:rfc:3986`, and there is one at most',
+    holds: (d) => {
+      const found = entryUuids(d);
       return (
-        type === undefined ||
-        codingsOf(type).some((c) => c.system === SYSTEM.mhdIdentifierType && c.code === 'uniqueId')
+        found.length <= 1 &&
+        found.every((i) => i?.['system'] === SYSTEM.uri && ENTRY_UUID.test(asText(i['value']) ?? ''))
       );
     },
   },
@@ -169,6 +188,9 @@ function targetType(document: Resource, reference: Json | undefined): string | u
 }
 
 const AUTHORS: readonly string[] = ['Practitioner', 'PractitionerRole', 'Device', 'Patient'];
+/** Whose documents come from a facility of TRE_A00, and whose from one of TRE_R02. */
+const PERSONS: readonly string[] = ['Patient'];
+const PROFESSIONALS: readonly string[] = ['Practitioner', 'PractitionerRole'];
 const AUTHENTICATORS: readonly string[] = ['Practitioner', 'PractitionerRole', 'Organization'];
 
 const authorsAmong = (document: Resource, types: readonly string[]): boolean =>
@@ -207,10 +229,54 @@ const PDSM_COMMON: readonly Rule[] = [
     text: 'the title is stated',
     holds: (d) => present(attachment(d)?.['title']),
   },
+  {
+    at: 'content.format',
+    text: `the format is of ${TERMINOLOGIES.format.named}`,
+    holds: (d) =>
+      !present(content(d)?.['format']) || codedIn({ coding: [content(d)?.['format'] ?? {}] }, TERMINOLOGIES.format),
+  },
+  {
+    at: 'context.event',
+    text: 'an act or a diagnosis is a code of a nomenclature (CCAM, CIM-10, TRE_A00 or another)',
+    holds: (d) =>
+      asArray(context(d)?.['event']).every((e) => {
+        const codings = codingsOf(e);
+        return codings.length > 0 && codings.every((c) => present(c.system) && present(c.code));
+      }),
+  },
 ];
+
+/** PDSm `constr-bind-ProducteurDoc`: where a document was made is told by who made it. A device is somebody's of either sort. */
+function facilityTerminology(document: Resource): Terminology {
+  const authors = asArray(document['author']).map((a) => targetType(document, a));
+  const any = (types: readonly string[]): boolean => authors.some((a) => types.includes(a ?? ''));
+  const [person, professional] = [any(PERSONS), any(PROFESSIONALS)];
+  if (person === professional) return TERMINOLOGIES.facilityOfEither;
+  return person ? TERMINOLOGIES.facilityOfPerson : TERMINOLOGIES.facilityOfProfessional;
+}
+
+const facilityRule = (named: string, applies: (terminology: Terminology) => boolean): Rule => ({
+  at: 'context.facilityType',
+  text: `the sort of facility is of ${named}`,
+  holds: (d) => {
+    const terminology = facilityTerminology(d);
+    const stated = context(d)?.['facilityType'];
+    return !applies(terminology) || !present(stated) || codedIn(stated, terminology);
+  },
+});
 
 const PDSM: readonly Rule[] = [
   ...PDSM_COMMON,
+  facilityRule('TRE_R02, where a professional is the author', (t) => t === TERMINOLOGIES.facilityOfProfessional),
+  facilityRule('TRE_A00, where the person is the author', (t) => t === TERMINOLOGIES.facilityOfPerson),
+  facilityRule(TERMINOLOGIES.facilityOfEither.named, (t) => t === TERMINOLOGIES.facilityOfEither),
+  {
+    at: 'context.practiceSetting',
+    text: `the practice setting is of ${TERMINOLOGIES.practiceSetting.named}`,
+    holds: (d) =>
+      !present(context(d)?.['practiceSetting']) ||
+      codedIn(context(d)?.['practiceSetting'], TERMINOLOGIES.practiceSetting),
+  },
   {
     at: 'author',
     text: 'an author is a Practitioner, a PractitionerRole, a Device or the Patient',
@@ -240,18 +306,21 @@ const PDSM: readonly Rule[] = [
   },
 ];
 
+/** PDSm simplified, beyond what both of its profiles ask for. */
+const PDSM_SIMPLIFIED: readonly Rule[] = [
+  ...PDSM_COMMON,
+  { at: 'context.event', text: 'one act at most', holds: (d) => asArray(context(d)?.['event']).length <= 1 },
+];
+
 /** ITI-105, before its bytes are moved. */
 const SIMPLIFIED: readonly Rule[] = [
   ...MINIMAL.filter(({ at }) => at !== 'content.attachment.url'),
   {
     at: 'identifier',
     text: 'the server assigns the entryUUID',
-    holds: (d) => !asArray(d['identifier']).some((i) => isEntryUuid(asObject(i))),
+    holds: (d) => entryUuids(d).length === 0,
   },
 ];
-
-const isEntryUuid = (identifier: JsonObject | undefined): boolean =>
-  codingsOf(identifier?.['type']).some((c) => c.system === SYSTEM.mhdIdentifierType && c.code === 'entryUUID');
 
 const LEVELS: Readonly<Record<DocumentLevel, readonly Rule[]>> = {
   minimal: MINIMAL,
@@ -285,7 +354,7 @@ export function checkSimplified(document: Resource): Result<void> {
   const pdsm = profilesOf(document).some((p) => p === SIMPLIFIED_PROFILES[1]);
   const faults = faultsOf(
     document,
-    pdsm ? [...SIMPLIFIED, ...PDSM_COMMON] : SIMPLIFIED,
+    pdsm ? [...SIMPLIFIED, ...PDSM_SIMPLIFIED] : SIMPLIFIED,
     pdsm ? 'PDSm' : 'MHD simplified',
   );
   return faults.length === 0 ? ok(undefined) : fail({ code: 'unprocessable', faults });

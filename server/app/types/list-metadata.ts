@@ -3,6 +3,7 @@ import { type DocumentLevel, EXTENSION, SYSTEM } from '../../fhir/canonical.ts';
 import { asArray, asObject, asText, codingsOf, extensionOf, referenceOf } from '../../fhir/json.ts';
 import { type Fault, fail, ok, type Result } from '../../fhir/result.ts';
 import type { JsonObject } from '../../fhir/types.ts';
+import { codedIn, TERMINOLOGIES } from './pdsm-terminologies.ts';
 
 export type ListKind = 'submissionset' | 'folder';
 
@@ -21,7 +22,37 @@ const COMMON: readonly Rule[] = [
   ...NOT_USED.map((name): Rule => [name, `${name} is not used here`, (list) => list[name] === undefined]),
   ['mode', 'the mode is `working`', (list) => list['mode'] === 'working'],
   ['note', 'one note at most', (list) => asArray(list['note']).length <= 1],
+  [
+    'entry',
+    'an entry is what it names, and no more: flag, deleted and date are not used here',
+    (list) =>
+      asArray(list['entry'])
+        .map(asObject)
+        .every((e) => ['flag', 'deleted', 'date'].every((name) => e?.[name] === undefined)),
+  ],
+  [
+    'identifier',
+    'a uniqueId and an entryUUID, one of each at most, are of the system `urn:ietf:rfc:3986`',
+    (list) => {
+      const [unique, entry] = [identifiersOf(list, 'uniqueId'), identifiersOf(list, 'entryUUID')];
+      return (
+        unique.length <= 1 && entry.length <= 1 && [...unique, ...entry].every((i) => i?.['system'] === SYSTEM.uri)
+      );
+    },
+  ],
+  [
+    'identifier',
+    'an entryUUID is a `urn:uuid:`',
+    (list) => identifiersOf(list, 'entryUUID').every((i) => asText(i?.['value'])?.startsWith('urn:uuid:') === true),
+  ],
 ];
+
+/** The identifiers of a List that are of one of MHD's types. */
+function identifiersOf(list: JsonObject, code: 'entryUUID' | 'uniqueId'): readonly (JsonObject | undefined)[] {
+  return asArray(list['identifier'])
+    .map(asObject)
+    .filter((i) => codingsOf(i?.['type']).some((c) => c.system === SYSTEM.mhdIdentifierType && c.code === code));
+}
 
 const count = (list: JsonObject, url: string): number =>
   asArray(list['extension'])
@@ -37,10 +68,7 @@ function sourceType(list: JsonObject): string | undefined {
 }
 
 const uniqueIds = (list: JsonObject): readonly string[] =>
-  asArray(list['identifier'])
-    .map(asObject)
-    .filter((i) => codingsOf(i?.['type']).some((c) => c.system === SYSTEM.mhdIdentifierType && c.code === 'uniqueId'))
-    .map((i) => asText(i?.['value']) ?? '');
+  identifiersOf(list, 'uniqueId').map((i) => asText(i?.['value']) ?? '');
 
 const SUBMISSION_SET: Readonly<Record<DocumentLevel, readonly Rule[]>> = {
   minimal: [
@@ -73,6 +101,17 @@ const SUBMISSION_SET: Readonly<Record<DocumentLevel, readonly Rule[]>> = {
       (list) => ['PractitionerRole', 'Practitioner', 'Device', 'Patient'].includes(sourceType(list) ?? ''),
     ],
     ['entry', 'a SubmissionSet has entries', (list) => asArray(list['entry']).length > 0],
+    [
+      `extension('${EXTENSION.designationType}')`,
+      `the sort of submission is of ${TERMINOLOGIES.designation.named}`,
+      (list) =>
+        codedIn(extensionOf(list, EXTENSION.designationType)?.['valueCodeableConcept'], TERMINOLOGIES.designation),
+    ],
+    [
+      `extension('${EXTENSION.isArchived}')`,
+      '`isArchived` is stated once at most',
+      (list) => count(list, EXTENSION.isArchived) <= 1,
+    ],
   ],
 };
 

@@ -10,6 +10,10 @@ const CARE_TEAM = 'server/app/types/care-team.ts';
 const PATIENT = 'server/app/types/patient.ts';
 const WRITE = 'server/app/interactions/write.ts';
 
+const TERMINOLOGIES = 'server/app/types/pdsm-terminologies.ts';
+const METADATA = 'server/app/types/document-metadata.ts';
+
+const FEEDS = 'test/blackbox/example-feeds.test.ts';
 const DOCUMENTS = 'test/blackbox/writes-documents.test.ts';
 const CONSENTS = 'test/blackbox/writes-consents.test.ts';
 const SPACE = 'test/blackbox/writes-space.test.ts';
@@ -310,5 +314,21 @@ export const WRITES: readonly PlantedBug[] = [
       },
     ],
     caughtBy: [`${CONSENTS}#deleting a RelatedPerson`],
+  },
+  {
+    id: 'writes/code-of-any-system',
+    fault: 'PDSm: a code counts whatever terminology it is of, as a validator of the profile alone would take it.',
+    file: TERMINOLOGIES,
+    find: "c.code !== undefined && allowed.includes(c.system ?? '')",
+    replace: 'c.code !== undefined && allowed.length > 0',
+    caughtBy: [`${FEEDS}#a format of another terminology`],
+  },
+  {
+    id: 'writes/facility-whoever-the-author',
+    fault: 'PDSm: the sort of facility is not compared with who made the document.',
+    file: METADATA,
+    find: '  if (person === professional) return',
+    replace: '  if (person === professional || person !== professional) return',
+    caughtBy: [`${FEEDS}#a facility of TRE_A00`],
   },
 ];
