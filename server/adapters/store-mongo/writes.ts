@@ -8,6 +8,7 @@ import { versionText } from '../vault/version.ts';
 import { contentFor } from './content.ts';
 import { fieldsOf } from './documents.ts';
 import { entryJson, facetsOf } from './facets.ts';
+import { forget } from './neighbours.ts';
 import { type CurrentDocument, type Facets, placeOf, type VersionFields } from './schema.ts';
 import { contexts, sealPiece, type Texts } from './sealed.ts';
 import { currentOf, openedTexts, openedVersion, type Sight, sealingKey, spaceOf } from './sight.ts';
@@ -83,6 +84,7 @@ export async function put(sight: Sight, next: Put): Promise<void> {
     await current.replaceOne({ _id: ref, place }, doc, { session });
   }
   sight.documents.set(ref, doc);
+  forget(sight.neighbours);
 }
 
 /** MongoDB's own limit, less what a command adds around a document. */
@@ -133,6 +135,7 @@ export async function refile(
     { session: sight.attempt.session },
   );
   sight.documents.set(before._id, { ...before, ...changed });
+  forget(sight.neighbours);
 }
 
 /** Replaces the space entry of a person. */
@@ -147,6 +150,7 @@ export async function putSpace(sight: Sight, person: Ref, entry: IndexEntry): Pr
     { session: sight.attempt.session },
   );
   sight.spaces.set(person, { entry, known: true, key: sealing.version });
+  forget(sight.neighbours);
 }
 
 /** A unit that asked something across persons and then wrote that type has decided from the answer: it claims the question. */
