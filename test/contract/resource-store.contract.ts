@@ -281,7 +281,7 @@ export function describeResourceStore(name: string, make: () => Promise<StoreUnd
 
       test('putting the current version again throws, and leaves everything as it was', async () => {
         await puts(version('a'));
-        await expect(puts(version('b'), version('a', { body: 'other' }))).rejects.toThrow();
+        await expect(puts(version('b'), version('a', { body: 'other' }))).rejects.toThrow('is there already');
         expect((await read('a'))?.body).not.toBe('other');
         expect(await read('b')).toBeUndefined();
       });
