@@ -24,6 +24,7 @@ import {
   type Resource,
   transactionBody,
 } from '../support/fhir-bodies.ts';
+import { auditItemOf } from '../support/register.ts';
 import { type Answer, type Ids, idOf, type Mint, nationalId, send, traitsOf } from '../support/world.ts';
 
 /** Types whose search is worth comparing: a Binary has no search of its own. */
@@ -384,31 +385,8 @@ export async function recordedEvents(built: Built, now: Instant, before: string)
   return (await allResources(built, token, first)).map((resource) => eventOf(built.ids, resource));
 }
 
-type Agent = { readonly requestor?: boolean; readonly who?: Reference };
-type Reference = { readonly reference?: string; readonly identifier?: { readonly value?: string } };
-
-/** contract.md "AuditEvents on the wire", back to the oracle's words. */
-function eventOf(ids: Ids, resource: Resource): AuditEventItem {
-  const agents = (resource.agent ?? []) as readonly Agent[];
-  const entities = (resource.entity ?? []) as readonly { readonly what?: Reference }[];
-  const references = entities.flatMap(({ what }) => (what?.reference === undefined ? [] : [what.reference]));
-  const split = (reference: string): { readonly type: string; readonly id: string } => {
-    const [type = '', id = ''] = reference.split('/').slice(-2);
-    return { type, id: logical(ids, type, id) };
-  };
-  const named = references.map(split);
-  const person = named.find((one) => one.type === 'Patient')?.id;
-  const tags = (resource.meta as { readonly tag?: readonly { readonly code?: string }[] } | undefined)?.tag ?? [];
-  const agent = split(agents.find((one) => one.requestor === true)?.who?.reference ?? 'operator/operator');
-  return {
-    type: 'AuditEvent',
-    id: String(resource.id),
-    agent,
-    items: named.filter((one) => one.type !== 'Patient'),
-    secret: tags.some((tag) => tag.code === 'secret'),
-    ...(person === undefined ? {} : { person }),
-  };
-}
+const eventOf = (ids: Ids, resource: Resource): AuditEventItem =>
+  auditItemOf(resource, ({ type, id }) => logical(ids, type, id));
 
 /** Acts that the oracle refuses on every document and entry of the world; the server must refuse them alike, and change nothing. */
 export async function compareRefusals(built: Built, asking: Asking): Promise<readonly Mismatch[]> {

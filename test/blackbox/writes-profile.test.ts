@@ -182,10 +182,16 @@ describe.skipIf(!serverExists())('writing vaccinations, the medical profile and 
       ],
     );
     expect(await seen()).toBe('h care author dr1 nurse s1');
-    await s.done(h, post(s.consent(p, 'document-default', 'deny')));
+    const deny = await s.made(h, post(s.consent(p, 'document-default', 'deny')));
     expect(await seen()).toBe('h care author dr1 s1');
     await s.done(h, unmask(ref));
     expect(await seen()).toBe('h care author dr1 nurse s1');
+    // the exemption ends with that deny: another one masks it again
+    await s.done(h, s.end(deny));
+    expect(await seen()).toBe('h care author dr1 nurse s1');
+    await s.done(h, post(s.consent(p, 'document-default', 'deny')));
+    expect(await seen()).toBe('h care author dr1 s1');
+    await s.done(h, unmask(ref));
     const late = await s.made(author, vaccine(p, [HIDDEN]));
     const before = s.now();
     await s.setClock(before + 32 * DAY);

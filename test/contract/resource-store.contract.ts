@@ -281,7 +281,7 @@ export function describeResourceStore(name: string, make: () => Promise<StoreUnd
 
       test('putting the current version again throws, and leaves everything as it was', async () => {
         await puts(version('a'));
-        await expect(puts(version('b'), version('a', { body: 'other' }))).rejects.toThrow();
+        await expect(puts(version('b'), version('a', { body: 'other' }))).rejects.toThrow('is there already');
         expect((await read('a'))?.body).not.toBe('other');
         expect(await read('b')).toBeUndefined();
       });
@@ -801,6 +801,36 @@ export function describeResourceStore(name: string, make: () => Promise<StoreUnd
           await u.put(version('a', { terms: ['x=1'] }));
           expect(await u.read(keyOf('a'), everything)).toBeDefined();
           expect(ids((await u.search(guarded(planOf(term('x', '1')), everything))).matches)).toEqual(['a']);
+        });
+      });
+
+      test('decides from what it wrote itself, a step away and of the owner too', async () => {
+        const doc = (versionId: string, terms: readonly string[], part: Partial<Put> = {}) =>
+          version('d', { key: { type: 'DocumentReference', id: 'd' }, versionId, terms, ...part });
+        const docs = guardWith('DocumentReference', not(term('_label', 'masked')));
+        const content = guardWith(TYPE, { op: 'from', param: 'content', hop: hop(docs, ALL, { deleted: false }) });
+        const about = { op: 'via', param: 'see', hop: hop(docs, ALL, { deleted: false }) } as const;
+        const team = guardWith('DocumentReference', owner(term('_team', 'x')));
+        const byTeam = { op: 'via', param: 'see', hop: hop(team, ALL, { deleted: false }) } as const;
+        await puts(version('a', { owner: 'Patient/p', terms: ['see=DocumentReference/d'] }));
+        await store.unit(async (u) => {
+          const seen = async (): Promise<readonly boolean[]> => [
+            (await u.read(keyOf('a'), content)) !== undefined,
+            await u.test(keyOf('a'), everything, about),
+            await u.test(keyOf('a'), everything, byTeam),
+            (await u.search(guarded(planOf(term('_owner', 'Patient/p')), guardWith(TYPE, about)))).matches.length > 0,
+          ];
+          expect(await seen()).toEqual([false, false, false, false]);
+          await u.put(doc('1', [`content=${TYPE}/a`], { owner: 'Patient/q' }));
+          expect(await seen()).toEqual([true, true, false, true]);
+          await u.putSpace('Patient/q', entry({ terms: ['_team=x'] }));
+          expect(await seen()).toEqual([true, true, true, true]);
+          await u.put(doc('2', [`content=${TYPE}/a`, '_label=masked'], { owner: 'Patient/q' }));
+          expect(await seen()).toEqual([false, false, true, false]);
+          await u.refile({ type: 'DocumentReference', id: 'd' }, {}, entry({ terms: [`content=${TYPE}/a`] }));
+          expect(await seen()).toEqual([true, true, true, true]);
+          await u.putSpace('Patient/q', EMPTY_ENTRY);
+          expect(await seen()).toEqual([true, true, false, true]);
         });
       });
 

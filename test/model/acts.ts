@@ -22,6 +22,9 @@ import {
   communicationBody,
   consentBody,
   documentBody,
+  immunizationBody,
+  payerBody,
+  profileBody,
   provenanceBody,
   type Resource,
   transactionBody,
@@ -29,7 +32,7 @@ import {
 import type { choicesOf } from '../support/twin-requests.ts';
 import { traitsOf } from '../support/world.ts';
 import { clinicians, people, relatives } from './cast.ts';
-import { after, type Doing, inState, partyOf } from './effects.ts';
+import { after, type Doing, inState, type PayerType, type ProfileType, partyOf } from './effects.ts';
 
 type Choices = ReturnType<typeof choicesOf>;
 
@@ -96,6 +99,10 @@ export function attemptOf(choices: Choices, world: World, now: Instant): Attempt
     team,
     membership,
     appointment,
+    vaccination,
+    vaccination,
+    profile,
+    payment,
   ] as const;
   return choices.of(kinds)(choices, world, now);
 }
@@ -217,7 +224,9 @@ const replace: Maker = (choices, world, now) => {
 };
 
 const labelled = (world: World) =>
-  world.items.filter((item) => item.type === 'DocumentReference' || item.type === 'RelatedPerson');
+  world.items.filter(
+    (item) => item.type === 'DocumentReference' || item.type === 'Immunization' || item.type === 'RelatedPerson',
+  );
 
 const removal: Maker = (choices, world, now) => {
   // the mother stays: without her RelatedPerson nobody has her token
@@ -554,5 +563,62 @@ const appointment: Maker = (choices, world, now) => {
       }),
     }),
     effect: (doing) => after(world, act, doing),
+  };
+};
+
+/** W22: by whoever feeds, and by the holder's side, who label nothing. */
+const vaccination: Maker = (choices, world, now) => {
+  const person = choices.of(people);
+  const drawn = choices.of(LABELS);
+  const actOf = (caller: WorldCaller): Act => ({
+    ...{ act: 'feed', person, type: 'Immunization', confidentiality: 'N', identity: 'equal' },
+    labels: byHolder(caller) ? [] : drawn,
+  });
+  return {
+    said: `vaccinate ${person} ${drawn.join('+')}`,
+    predict: (caller) => mayWrite(world, caller, actOf(caller), now),
+    others: firstFaults(world, now, person, ['patient', 'representative', 'professional', 'feeder']),
+    send: (caller) => ({
+      method: 'POST',
+      path: 'Immunization',
+      body: immunizationBody({ patient: `Patient/${person}`, labels: byHolder(caller) ? [] : drawn, lot: fresh() }),
+    }),
+    effect: (doing) => after(world, actOf(doing.caller), doing),
+  };
+};
+
+const profile: Maker = (choices, world, now) => {
+  const person = choices.of(people);
+  const type = choices.of<ProfileType>(['Condition', 'AllergyIntolerance', 'Observation']);
+  const act = { act: 'profile', person } as const;
+  return {
+    said: `note a ${type} of ${person}`,
+    predict: (caller) => {
+      const predicted = mayWrite(world, caller, act, now);
+      // W8: nothing of the profile can be kept from representatives
+      return predicted === 'ok' && caller.kind === 'patient' && caller.secret === true ? refused(403, 'W8') : predicted;
+    },
+    others: firstFaults(world, now, person, ['patient', 'representative']),
+    send: () => ({ method: 'POST', path: type, body: profileBody(type, `Patient/${person}`, fresh()) }),
+    effect: (doing) => after(world, act, doing, { type }),
+  };
+};
+
+const payment: Maker = (choices, world, now) => {
+  const person = choices.of(people);
+  const type = choices.of<PayerType>(['Coverage', 'ExplanationOfBenefit']);
+  const act = { act: 'payer', person } as const;
+  return {
+    said: `note a ${type} of ${person}`,
+    predict: (caller) => mayWrite(world, caller, act, now),
+    others: firstFaults(world, now, person, ['insurer']),
+    send: () => ({
+      method: 'POST',
+      path: type,
+      body: payerBody(type, {
+        ...{ patient: `Patient/${person}`, insurer: 'Organization/caisse', labels: [], text: fresh() },
+      }),
+    }),
+    effect: (doing) => after(world, act, doing, { type }),
   };
 };

@@ -60,6 +60,19 @@ export const startingWorld: World = {
     ...document('announced-p2', 'p2', { side: 'professional', person: 'dr2', structure: 's2' }, ['INVISIBLE_PATIENT']),
     ...document('secret-p2', 'p2', { side: 'feeder', structure: 's1' }, ['INVISIBLE_REPRESENTANTS_LEGAUX']),
     {
+      ...{ type: 'Immunization', id: 'shot-p1', person: 'p1', labels: [], filedAt: '2026-10-01T09:00:00.000+02:00' },
+      filedBy: { side: 'professional', person: 'dr2', structure: 's2' },
+    },
+    {
+      ...{ type: 'Immunization', id: 'shot-p2', person: 'p2', filedAt: '2026-10-01T09:00:00.000+02:00' },
+      ...{ labels: ['MASQUE_PS'], filedBy: { side: 'feeder', structure: 's1' } },
+    },
+    { type: 'Condition', id: 'condition-p2', person: 'p2' },
+    {
+      ...{ type: 'Coverage', id: 'coverage-p1', person: 'p1', labels: [], filedBy: { side: 'insurer' } },
+      filedAt: '2026-10-01T09:00:00.000+02:00',
+    },
+    {
       ...{ type: 'Communication', id: 'letter-p1', person: 'p1' },
       sender: { type: 'Practitioner', id: 'nurse' },
       recipient: { type: 'Patient', id: 'p1' },

@@ -6,6 +6,7 @@ import type {
   ConsentItem,
   DocumentItem,
   FiledBy,
+  ImmunizationItem,
   Instant,
   Item,
   Label,
@@ -19,7 +20,14 @@ import type { Act } from '../oracle/write.ts';
 export type Doing = { readonly caller: WorldCaller; readonly now: Instant; readonly ids: readonly string[] };
 
 /** More than the oracle asks of an act, because it decides nothing. */
-export type Described = { readonly docType?: string; readonly withProvenance?: boolean };
+export type Described = {
+  readonly docType?: string;
+  readonly withProvenance?: boolean;
+  /** Of the medical profile, or of what was paid. */
+  readonly type?: ProfileType | PayerType;
+};
+export type ProfileType = 'Condition' | 'AllergyIntolerance' | 'Observation';
+export type PayerType = 'Coverage' | 'ExplanationOfBenefit';
 
 const withItem = (world: World, item: Item): World => ({ ...world, items: [...world.items, item] });
 const changed = (world: World, change: (item: Item) => Item): World => ({ ...world, items: world.items.map(change) });
@@ -49,7 +57,12 @@ export function after(world: World, act: Act, doing: Doing, described: Described
   switch (act.act) {
     case 'feed':
     case 'deposit':
-      return filed(world, act, doing, described);
+      return act.act === 'feed' && act.type === 'Immunization'
+        ? vaccinated(world, act, doing)
+        : filed(world, act, doing, described);
+    case 'profile':
+    case 'payer':
+      return withItem(world, ofPerson(act.person, doing, described.type ?? 'Condition'));
     case 'delete':
       return deleted(world, act.type, act.id);
     case 'mask':
@@ -153,6 +166,28 @@ function filed(
   return { ...before, items: [...before.items, ...made] };
 }
 
+/** W22, W8: what the holder's side files carries no label but that of a secret connection. */
+function vaccinated(world: World, act: Extract<Act, { act: 'feed' }>, { caller, now, ids }: Doing): World {
+  const labels = new Set<Label>(act.labels);
+  if (isSecret(caller)) labels.add('INVISIBLE_REPRESENTANTS_LEGAUX');
+  return withItem(world, {
+    type: 'Immunization',
+    id: ids[0] ?? '',
+    person: act.person,
+    labels: [...labels],
+    filedBy: filerOf(caller),
+    filedAt: new Date(now).toISOString(),
+  });
+}
+
+const ofPerson = (person: string, { caller, now, ids }: Doing, type: ProfileType | PayerType): Item =>
+  type === 'Coverage' || type === 'ExplanationOfBenefit'
+    ? {
+        ...{ type, id: ids[0] ?? '', person, labels: [], filedBy: filerOf(caller) },
+        filedAt: new Date(now).toISOString(),
+      }
+    : { type, id: ids[0] ?? '', person };
+
 /** W3, W21: what belongs to a document goes with it; the delegations to a RelatedPerson end with them. */
 function deleted(world: World, type: string, id: string): World {
   return changed(world, (item): Item => {
@@ -172,7 +207,7 @@ function relabelled(
   act: Extract<Act, { act: 'mask' | 'unmask' | 'hide' | 'release' }>,
   { caller, now }: Doing,
 ): World {
-  const item = find(world, act.type, act.id) as DocumentItem | RelatedPersonItem | undefined;
+  const item = find(world, act.type, act.id) as DocumentItem | ImmunizationItem | RelatedPersonItem | undefined;
   if (item === undefined) return world;
   const ask = { world, caller, now };
   const label: Label =

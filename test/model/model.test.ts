@@ -5,9 +5,15 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { World, WorldCaller } from '../oracle/world.ts';
+import type { ResourceStore } from '../../server/ports/store.ts';
+import { guarded } from '../../server/query/plan.ts';
+import { ALL } from '../../server/query/predicate.ts';
+import type { AuditEventItem, World, WorldCaller } from '../oracle/world.ts';
+import type { Resource } from '../support/fhir-bodies.ts';
+import { systemGuard } from '../support/guards.ts';
 import { depsFor, type InProcess, listen, mintToken, type StoreShelf, storeShelf } from '../support/in-process.ts';
 import { policyOf } from '../support/policy.ts';
+import { auditItemOf } from '../support/register.ts';
 import { choicesOf } from '../support/twin-requests.ts';
 import { record, sameIds } from '../support/twins.ts';
 import { attemptOf, type Sent } from './acts.ts';
@@ -22,7 +28,13 @@ const shrinkMs = 30_000;
 
 /** What the model knows, and the server that it is about. */
 type Model = { world: World; now: number };
-type Real = { readonly server: InProcess; readonly model: Model; readonly told: string[]; readonly count: Counts };
+type Real = {
+  readonly server: InProcess;
+  readonly store: ResourceStore;
+  readonly model: Model;
+  readonly told: string[];
+  readonly count: Counts;
+};
 type Counts = { accepted: number; refused: number; reads: number; readonly acts: Map<string, number> };
 
 const HOUR = 3_600_000;
@@ -66,6 +78,32 @@ function sendAs({ server: to, model }: Real, caller: WorldCaller): Send {
     });
 }
 
+/** Whom the register names for a caller. */
+function agentOf(caller: WorldCaller): string {
+  switch (caller.kind) {
+    case 'patient':
+      return `Patient/${caller.person}`;
+    case 'representative':
+      return `RelatedPerson/${caller.related}`;
+    case 'professional':
+      return `Practitioner/${caller.person}`;
+    case 'feeder':
+      return `Organization/${caller.structure}`;
+    case 'insurer':
+      return 'Organization/caisse';
+    case 'operator':
+      return 'operator/operator';
+  }
+}
+
+/** Everything in the register, as the store has it. */
+const recordedIn = (store: ResourceStore): Promise<readonly AuditEventItem[]> =>
+  store.unit(async (unit) => {
+    const plan = { type: 'AuditEvent', where: ALL, sort: [], limit: 100_000, total: false };
+    const { matches } = await unit.search(guarded(plan, systemGuard('AuditEvent')));
+    return matches.map(({ body }) => auditItemOf(JSON.parse(body) as Resource));
+  });
+
 /** Ends the run with everything that was done until then. */
 function fail(real: Real, caller: WorldCaller, difference: Difference): never {
   throw new Error(
@@ -98,7 +136,9 @@ class Write implements Command {
     const caller = from[who % from.length] as WorldCaller;
     // C5: an ETREAT token without a person writes nothing, whatever it tries
     const predicted = traitsAlone(caller) ? { status: 403, rule: 'C5' } : attempt.predict(caller);
+    const before = new Set((await recordedIn(real.store)).map(({ id }) => id));
     const answer = await sendAs(real, caller)(attempt.send(caller));
+    const added = (await recordedIn(real.store)).filter(({ id }) => !before.has(id));
     const done = answer.status < 300;
     const said = `${nameOf(caller)} at ${new Date(model.now).toISOString()}: ${attempt.said}`;
     const expected = predicted === 'ok' ? 'accepted' : predicted.status;
@@ -108,6 +148,16 @@ class Write implements Command {
         asked: attempt.said,
         expected: predicted,
         answered: `${answer.status} ${answer.body.slice(0, 700)}`,
+      });
+    // O1: accepted or refused, one record, of who tried; what is only badly formed (422 without a rule) may have none
+    const agents = added.map(({ agent }) => `${agent.type}/${agent.id}`);
+    const self = agentOf(caller);
+    const unrecorded = answer.status === 422 && agents.length === 0;
+    if (!unrecorded && (agents.length !== 1 || agents[0] !== self))
+      fail(real, caller, {
+        asked: `the records of: ${attempt.said} (${answer.status})`,
+        expected: [self],
+        answered: agents,
       });
     real.told.push(`${done ? '+' : '-'} ${said}${done ? '' : ` (${answer.status})`}`);
     real.count[done ? 'accepted' : 'refused'] += 1;
@@ -132,7 +182,7 @@ function idsIn(body: string): readonly string[] {
 /** A look by somebody through one route; without numbers, at everything. */
 async function look(real: Real, caller: WorldCaller, numbers: readonly number[] | undefined): Promise<void> {
   const { world, now } = real.model;
-  const looking = { world, now, caller, send: sendAs(real, caller) };
+  const looking = { world, now, caller, send: sendAs(real, caller), register: () => recordedIn(real.store) };
   const difference = numbers === undefined ? await lookAtAll(looking) : await lookThrough(looking, choicesOf(numbers));
   real.count.reads += 1;
   if (difference !== undefined) fail(real, caller, difference);
@@ -195,6 +245,7 @@ async function begin(count: Counts): Promise<Real & { readonly end: () => Promis
   });
   return {
     server,
+    store,
     model,
     told: [],
     count,

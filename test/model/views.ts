@@ -1,9 +1,10 @@
 /** What every route of the API shows a caller, predicted from the model's world, and compared with what it answered. */
-import { foundByTraits, patientSearchAllowed, readStatus, searchAllowed } from '../oracle/decide.ts';
+import { auditItems, foundByTraits, patientSearchAllowed, readStatus, searchAllowed } from '../oracle/decide.ts';
 import { find, type Of, personOf } from '../oracle/facts.ts';
-import type { Instant, Item, World, WorldCaller } from '../oracle/world.ts';
+import type { AuditEventItem, Instant, Item, World, WorldCaller } from '../oracle/world.ts';
 import { insSystem, type Resource } from '../support/fhir-bodies.ts';
 import type { WireAnswer } from '../support/in-process.ts';
+import { auditItemOf } from '../support/register.ts';
 import type { choicesOf } from '../support/twin-requests.ts';
 import { traitsOf } from '../support/world.ts';
 import type { Sent } from './acts.ts';
@@ -20,12 +21,14 @@ export type Looking = {
   readonly now: Instant;
   readonly caller: WorldCaller;
   readonly send: Send;
+  /** Everything that the register holds at this moment. */
+  readonly register: () => Promise<readonly AuditEventItem[]>;
 };
 
 /** What an answer should have been and was, in words; nothing when they agree. */
 export type Difference = { readonly asked: string; readonly expected: unknown; readonly answered: unknown };
 
-/** The types that are searched; a Binary has no search of its own, and the register of accesses is looked at elsewhere (`test/blackbox`). */
+/** The types that are searched; a Binary has no search of its own, and the register of accesses is a route of its own (`register`). */
 const SEARCHED = [
   'Patient',
   'RelatedPerson',
@@ -38,6 +41,12 @@ const SEARCHED = [
   'Communication',
   'Appointment',
   'Provenance',
+  'Immunization',
+  'Condition',
+  'AllergyIntolerance',
+  'Observation',
+  'Coverage',
+  'ExplanationOfBenefit',
 ] as const;
 /** Those of them that name a person in a parameter of this name. */
 const BY_PERSON = [
@@ -47,6 +56,12 @@ const BY_PERSON = [
   'Consent',
   'Communication',
   'Appointment',
+  'Immunization',
+  'Condition',
+  'AllergyIntolerance',
+  'Observation',
+  'Coverage',
+  'ExplanationOfBenefit',
 ] as const;
 
 const get = (path: string, headers: Readonly<Record<string, string>> = {}): Sent => ({ method: 'GET', path, headers });
@@ -78,14 +93,20 @@ const isNotice = (resource: Resource): boolean =>
   resource.resourceType === 'Communication' && JSON.stringify(resource.category ?? '').includes('"notification"');
 
 /** Everything on all pages of a searchset, by reference; the status where it is not 200. */
-async function found(send: Send, first: WireAnswer): Promise<readonly string[] | number> {
+async function found(
+  send: Send,
+  first: WireAnswer,
+  each: (resource: Resource) => unknown = () => undefined,
+): Promise<readonly string[] | number> {
   const names: string[] = [];
   for (let answer = first; ; ) {
     if (answer.status !== 200) return answer.status;
     const bundle = json(answer);
     for (const { resource, search } of entries(bundle))
-      if (resource !== undefined && search?.mode !== 'outcome' && !isNotice(resource))
+      if (resource !== undefined && search?.mode !== 'outcome' && !isNotice(resource)) {
         names.push(`${resource.resourceType}/${String(resource.id)}`);
+        each(resource);
+      }
     const links = (bundle?.link ?? []) as readonly { readonly relation: string; readonly url: string }[];
     const next = links.find(({ relation }) => relation === 'next')?.url.split('/fhir/')[1];
     if (next === undefined) return names.sort();
@@ -317,6 +338,38 @@ const identity: Route = async (looking, choices) => {
   );
 };
 
+/**
+ * D8: who sees which events of everything recorded so far, and which items in each. The look is recorded too, after what it shows. What names one of the
+ * server's own messages, or an event that does, is left out: they are not the model's.
+ */
+const register: Route = async (looking) => {
+  const { caller, now } = looking;
+  const recorded = await looking.register();
+  const world = { ...looking.world, items: [...looking.world.items, ...recorded] };
+  const first = await looking.send(get('AuditEvent?_count=200'));
+  if (!searchAllowed(caller, 'AuditEvent', world.policy)) return differ('search AuditEvent', 403, first.status);
+  const events: AuditEventItem[] = [];
+  const answered = await found(looking.send, first, (resource) => events.push(auditItemOf(resource)));
+  if (typeof answered === 'number') return differ('search AuditEvent', 200, answered);
+  const apart = new Set<string>();
+  const isApart = ({ type, id }: AuditEventItem['items'][number]): boolean =>
+    type === 'AuditEvent' ? apart.has(id) : type === 'Communication' && find(world, type, id) === undefined;
+  for (let size = -1; size < apart.size; ) {
+    size = apart.size;
+    for (const { id, items } of recorded) if (items.some(isApart)) apart.add(id);
+  }
+  const lines = (all: readonly (readonly [string, AuditEventItem['items'] | undefined])[]): readonly string[] =>
+    all
+      .filter(([id, items]) => items !== undefined && !apart.has(id))
+      .map(([id, items]) => `${id}: ${items?.map((one) => `${one.type}/${one.id}`).sort()}`)
+      .sort();
+  return differ(
+    'the register of accesses',
+    lines(recorded.map((event) => [event.id, auditItems(world, caller, event, now)])),
+    lines(events.map((event) => [event.id, event.items])),
+  );
+};
+
 const ROUTES: readonly Route[] = [
   read,
   head,
@@ -333,6 +386,7 @@ const ROUTES: readonly Route[] = [
   content,
   batch,
   identity,
+  register,
 ];
 
 /** One look through one route. */

@@ -84,7 +84,10 @@ export function auditItems(
 function readsItem(ask: Ask, named: { readonly type: string; readonly id: string }): boolean {
   // "a deleted item counts as if it were not; one that no longer exists is left out"; "the state of the space apart"
   const item = ask.world.items.find((one) => one.type === named.type && one.id === named.id);
-  return item !== undefined && see(ask, item, true).permit;
+  const deep = (ask.deep ?? 0) + 1;
+  // open: of events that name events, two levels are looked at; what lies beyond counts as hidden
+  if (item === undefined || (item.type === 'AuditEvent' && deep > 2)) return false;
+  return see({ ...ask, deep }, item, true).permit;
 }
 
 /** Section 4 with sections 1 to 3; `stateApart` leaves S1 out, for the entities of D8. */

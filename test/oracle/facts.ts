@@ -13,7 +13,13 @@ import type {
 } from './world.ts';
 
 /** One question's constant part. */
-export type Ask = { readonly world: World; readonly caller: WorldCaller; readonly now: Instant };
+export type Ask = {
+  readonly world: World;
+  readonly caller: WorldCaller;
+  readonly now: Instant;
+  /** D8: how many events lie between what is asked and this. */
+  readonly deep?: number;
+};
 
 /** The caller narrowed to a professional. */
 export type Professional = Extract<WorldCaller, { kind: 'professional' }>;

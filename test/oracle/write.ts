@@ -429,7 +429,9 @@ function message(ask: Ask, act: Extract<Act, { act: 'message' }>): 'ok' | Refusa
     const still = careWrites(ask, act.person);
     if (still !== undefined) return still;
     if (!['open', 'active'].includes(state)) return refuse(403, 'S1');
-    if (answered !== undefined) return okIf(inThread(self) && inThread(act.recipient), 'W11');
+    // open: "those already in a thread" are others
+    if (answered !== undefined)
+      return okIf(inThread(self) && inThread(act.recipient) && !sameRef(act.recipient, self), 'W11');
     return okIf(sameRef(act.recipient, { type: 'Patient', id: act.person }), 'W11');
   }
   const closed = holderWrites(ask, act.person);

@@ -13,6 +13,7 @@ import { type Disk, embeddedDisk, filesIn, mongodbDisk } from '../support/disk.t
 import { appointmentBody, communicationBody, listBody, relatedPersonBody } from '../support/fhir-bodies.ts';
 import { findMongod, NO_MONGOD } from '../support/mongod.ts';
 import { serverExists } from '../support/server.ts';
+import { ON_MONGODB } from '../support/store-setting.ts';
 
 /** What must not be found, by what it is. */
 const PLANTED = {
@@ -96,7 +97,8 @@ function found(planted: Readonly<Record<string, string>>, files: readonly string
 
 if (findMongod() === undefined) process.stderr.write(`${NO_MONGOD}\n`);
 const DISKS: readonly (readonly [where: string, open: () => Promise<Disk>])[] = [
-  ['of the embedded store', embeddedDisk],
+  // Where servers have a MongoDB, the settings of a test name its key file: the embedded store has its own run.
+  ...(ON_MONGODB ? [] : [['of the embedded store', embeddedDisk] as const]),
   ...(findMongod() === undefined ? [] : [['of a MongoDB', mongodbDisk] as const]),
 ];
 

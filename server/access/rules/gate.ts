@@ -38,9 +38,17 @@ export const notBlocked = (professional: string | undefined, structure: string |
 /** What an entry could name to reach this caller: in person, and the structure acted for. */
 export const namesOf = ({ self, structure }: Asking['caller']): readonly (string | undefined)[] => [self, structure];
 
-/** The ground `attending-physician`: whatever the structure acted for. */
-export const attendingPermit = ({ caller, now }: Asking): Predicate =>
-  owner(permitted('attending-physician', caller.self, now));
+/**
+ * The ground `attending-physician`: whatever the structure acted for, unless a misshapen deny of the kind names that one (A0; one that names the
+ * professional, or nobody, has already taken the permit away, `spaceEntry`).
+ */
+export const attendingPermit = ({ caller, now }: Asking): Predicate => {
+  const permit = owner(permitted('attending-physician', caller.self, now));
+  const { structure } = caller;
+  return structure === undefined
+    ? permit
+    : and(permit, owner(not(standing(fact('attending-physician', 'deny', structure), now))));
+};
 
 /** A3: in `TREAT`, one ground. */
 export function a3(asking: Asking): Part {

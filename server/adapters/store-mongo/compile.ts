@@ -69,7 +69,7 @@ export function simplified(p: Predicate): Predicate {
 }
 
 /** What must hold of the document itself where `p` holds. */
-function necessary(p: Predicate): Predicate {
+export function necessary(p: Predicate): Predicate {
   switch (p.op) {
     case 'and':
       return and(...p.of.map(necessary));

@@ -16,10 +16,12 @@ const labelled = (error: unknown, label: string): boolean => error instanceof Mo
 /** Two units inserted one key at the same moment. Inside a transaction that is a conflict like any other. */
 const DUPLICATE_KEY = 11_000;
 
+export const isDuplicate = (error: unknown): boolean =>
+  error instanceof MongoServerError && error.code === DUPLICATE_KEY;
+
 /** Whether the whole unit may be tried again: nothing of it is there. A commit whose fate is not known is never that. */
 export const isTransient = (error: unknown): boolean =>
-  !isCommitUnknown(error) &&
-  (labelled(error, 'TransientTransactionError') || (error instanceof MongoServerError && error.code === DUPLICATE_KEY));
+  !isCommitUnknown(error) && (labelled(error, 'TransientTransactionError') || isDuplicate(error));
 
 /** Whether the commit, and nothing but the commit, may be tried again: what was written may be there already. */
 export const isCommitUnknown = (error: unknown): boolean => labelled(error, 'UnknownTransactionCommitResult');

@@ -11,11 +11,14 @@ import type { Hashes } from './facets.ts';
 import type { CurrentDocument } from './schema.ts';
 import { stringsOf, type Texts } from './sealed.ts';
 
+/** What of a document is judged; a space has the empty type. */
+export type Judged = Pick<CurrentDocument, 'type' | 'id' | 'owner' | 'updated' | 'terms' | 'ranges'>;
+
 /** What judging needs beside the document; `texts` are its own, opened, where the predicate asks about text. */
 export type Judging = { readonly hashes: Hashes; readonly texts: Texts };
 
 /** Whether a predicate without a step to another resource holds for a current document; conditions on its owner were decided before. */
-export function judge(p: Predicate, doc: CurrentDocument, { hashes, texts }: Judging): boolean {
+export function judge(p: Predicate, doc: Judged, { hashes, texts }: Judging): boolean {
   const at = { hashes, texts };
   switch (p.op) {
     case 'all':
@@ -29,8 +32,8 @@ export function judge(p: Predicate, doc: CurrentDocument, { hashes, texts }: Jud
     case 'not':
       return !judge(p.of, doc, at);
     case 'term':
-      if (p.param === '_id') return doc.id === p.value;
-      if (p.param === '_owner') return doc.owner === p.value;
+      if (doc.type !== '' && p.param === '_id') return doc.id === p.value;
+      if (doc.type !== '' && p.param === '_owner') return doc.owner === p.value;
       return doc.terms.includes(hashes.term(doc.type, termText(p.param, p.value)));
     case 'range':
       return matches(p, rangesOf(doc, p.param, hashes), NO_LINKS);
@@ -46,8 +49,9 @@ export function judge(p: Predicate, doc: CurrentDocument, { hashes, texts }: Jud
   }
 }
 
-function rangesOf(doc: CurrentDocument, param: string, hashes: Hashes): IndexEntry {
-  if (param === COLUMN_RANGE) return { ...EMPTY_ENTRY, ranges: [{ param, lo: doc.updated, hi: doc.updated + 1 }] };
+function rangesOf(doc: Judged, param: string, hashes: Hashes): IndexEntry {
+  if (doc.type !== '' && param === COLUMN_RANGE)
+    return { ...EMPTY_ENTRY, ranges: [{ param, lo: doc.updated, hi: doc.updated + 1 }] };
   const name = hashes.param(doc.type, param);
   return { ...EMPTY_ENTRY, ranges: doc.ranges.filter((r) => r.p === name).map(({ lo, hi }) => ({ param, lo, hi })) };
 }

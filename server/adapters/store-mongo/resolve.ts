@@ -59,13 +59,6 @@ export async function resolved(sight: Sight, where: Predicate, type: string, sta
   );
 }
 
-/** The same question about one document that is opened already. */
-export async function resolvedFor(sight: Sight, p: Predicate, doc: CurrentDocument, texts: Texts): Promise<Predicate> {
-  if (!asksText(p)) return p;
-  const own = replaced(p, (c) => (holds(c, texts) ? ALL : NONE));
-  return withoutTextAfterSteps(sight, own, doc.type);
-}
-
 const holds = (p: Predicate, texts: Texts): boolean =>
   (p.op === 'prefix' || p.op === 'contains') && matches(p, stringsOf(texts, p.param), NO_LINKS);
 

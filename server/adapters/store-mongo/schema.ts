@@ -104,7 +104,8 @@ export const collectionsOf = (db: Db): Collections => ({
 export const INDEXES: Readonly<Record<keyof Collections, readonly IndexDescription[]>> = {
   current: [
     { name: 'self', key: { self: 1 } },
-    { name: 'owner', key: { owner: 1, type: 1 } },
+    // In the order of ids: otherwise the planner walks every resource of the type in that order, to spare sorting those of one person.
+    { name: 'owned', key: { owner: 1, type: 1, id: 1 } },
     { name: 'walk', key: { type: 1, id: 1 } },
     { name: 'terms', key: { terms: 1 } },
     { name: 'links', key: { 'links.t': 1 } },

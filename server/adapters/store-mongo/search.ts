@@ -11,6 +11,7 @@ import type { Hashes } from './facets.ts';
 import { opened, resolved, widened, withoutSteps } from './resolve.ts';
 import { type CurrentDocument, placeOf } from './schema.ts';
 import { conjuncts, noteAcross, openedVersions, type Sight, spaceOf } from './sight.ts';
+import { walked } from './walk.ts';
 
 /** So many persons are named as a start of a search; more of them would cost more than they save. */
 const PERSONS_NAMED = 1000;
@@ -20,7 +21,7 @@ export async function search(sight: Sight, plan: GuardedPlan): Promise<Page> {
   const person = pinnedOwner(plan.where);
   const asked = simplified(person === undefined ? plan.where : specialise(plan.where, await spaceOf(sight, person)));
   const start = person === undefined ? await startOf(sight, asked) : { owner: person, place: placeOf(person) };
-  const where = start === undefined ? NONE : await resolved(sight, asked, plan.type, { deleted: false, ...start });
+  const where = start === undefined ? NONE : await settled(sight, asked, plan.type, { deleted: false, ...start });
   if (where.op === 'none' || start === undefined) {
     if (person === undefined) await noteAcross(sight, plan.type, plan.where, []);
     return { matches: [], more: false, ...(plan.total ? { total: 0 } : {}) };
@@ -54,6 +55,12 @@ export async function search(sight: Sight, plan: GuardedPlan): Promise<Page> {
     .aggregate<{ readonly n: number }>([...found, { $count: 'n' }], { session: sight.attempt.session })
     .toArray();
   return { matches, more, total: Number(counted?.n ?? 0) };
+}
+
+/** The question as the database can answer it: without conditions on text, and without steps where it starts at persons. */
+async function settled(sight: Sight, where: Predicate, type: string, start: Document): Promise<Predicate> {
+  const near = 'owner' in start ? await walked(sight, where, type, start) : where;
+  return resolved(sight, near, type, start);
 }
 
 /** A page as found, one document longer than asked for when there are more; `total` where all were counted. */

@@ -2,16 +2,12 @@
 import { type IndexEntry, termText } from '../../fhir/index-entry.ts';
 import { type Key, refOf } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
-import { specialise } from '../../query/matches.ts';
-import type { Guard } from '../../query/plan.ts';
 import type { Predicate } from '../../query/predicate.ts';
 import type { KeyOf, KeyRing, OwnedPiece } from '../vault/key-ring.ts';
 import { type DataKey, Unreadable, versionOfKey } from '../vault/seal.ts';
-import { isLocal, resourceScope, stagesOf } from './compile.ts';
 import type { Uploads } from './content.ts';
 import type { Hashes } from './facets.ts';
-import { judge } from './judge.ts';
-import { asksText, resolvedFor } from './resolve.ts';
+import { type Neighbours, noNeighbours } from './neighbours.ts';
 import { type Collections, type CurrentDocument, placeOf, type VersionFields } from './schema.ts';
 import { bytesOf, type EntryReader, NO_TEXTS, type Texts, textsOf, versionOf } from './sealed.ts';
 import type { Attempt } from './transaction.ts';
@@ -37,6 +33,7 @@ export type Sight = Core & {
   /** Questions across persons, by type: what a write of that type makes a claim of. */
   readonly asked: Map<string, Set<bigint>>;
   readonly written: Set<string>;
+  readonly neighbours: Neighbours;
 };
 
 /** A person as this attempt knows them. */
@@ -56,6 +53,7 @@ export const newSight = (core: Core, attempt: Attempt): Sight => ({
   spaces: new Map(),
   asked: new Map(),
   written: new Set(),
+  neighbours: noNeighbours(),
 });
 
 /** The current document of `key`, tombstones included; its owner is touched. */
@@ -131,32 +129,6 @@ export async function openedVersion(sight: Sight, doc: VersionFields): Promise<V
 export async function openedTexts(sight: Sight, doc: CurrentDocument): Promise<Texts> {
   if (doc.texts === null) return NO_TEXTS;
   return textsOf(doc, await keysFor(sight, [{ owner: doc.owner, sealed: bytesOf(doc.texts) }]));
-}
-
-/** Whether `p` holds for a current document, deleted or not. */
-export async function holdsFor(sight: Sight, doc: CurrentDocument, p: Predicate): Promise<boolean> {
-  const asked = specialise(p, doc.owner === null ? undefined : await spaceOf(sight, doc.owner));
-  const texts = asksText(asked) ? await openedTexts(sight, doc) : NO_TEXTS;
-  const rest = await resolvedFor(sight, asked, doc, texts);
-  if (isLocal(rest)) return judge(rest, doc, { hashes: sight.hashes, texts });
-  const found = await sight.collections.current
-    .aggregate(
-      [
-        { $match: { _id: doc._id, place: doc.place } },
-        ...stagesOf(rest, resourceScope(doc.type), sight.hashes),
-        { $project: { _id: 1 } },
-      ],
-      { session: sight.attempt.session },
-    )
-    .toArray();
-  return found.length > 0;
-}
-
-/** The current document, when the guard lets it through. */
-export async function visible(sight: Sight, key: Key, guard: Guard): Promise<CurrentDocument | undefined> {
-  if (guard.type !== key.type) return undefined;
-  const doc = await currentOf(sight, key);
-  return doc !== undefined && (await holdsFor(sight, doc, guard.residual)) ? doc : undefined;
 }
 
 /** Notes a question across persons, and touches everybody whom the answer is about. */

@@ -2,9 +2,10 @@
 import { StoreUnavailable, type StoreUnit } from '../../ports/store.ts';
 import { attach, chunkOf, contentOf, detach } from './content.ts';
 import { search } from './search.ts';
-import { type Core, currentOf, holdsFor, newSight, openedVersion, type Sight, spaceOf, visible } from './sight.ts';
+import { type Core, currentOf, newSight, openedVersion, type Sight, spaceOf } from './sight.ts';
 import type { Attempt } from './transaction.ts';
 import { versionById, versionsOf } from './versions.ts';
+import { holdsFor, visible } from './visible.ts';
 import { claim, put, putSpace, refile } from './writes.ts';
 
 /** A unit that is open until it is closed; `failure` is the first error its methods met, which undoes it whatever became of it. */

@@ -8,6 +8,8 @@ import { versionText } from '../vault/version.ts';
 import { contentFor } from './content.ts';
 import { fieldsOf } from './documents.ts';
 import { entryJson, facetsOf } from './facets.ts';
+import { isDuplicate } from './faults.ts';
+import { forget } from './neighbours.ts';
 import { type CurrentDocument, type Facets, placeOf, type VersionFields } from './schema.ts';
 import { contexts, sealPiece, type Texts } from './sealed.ts';
 import { currentOf, openedTexts, openedVersion, type Sight, sealingKey, spaceOf } from './sight.ts';
@@ -30,14 +32,20 @@ async function known(sight: Sight, person: string): Promise<void> {
   sight.spaces.set(person, { entry, known: true, key });
 }
 
+/** How the application numbers the version that creates a resource. */
+const FIRST = '1';
+
+const isThere = ({ key, versionId }: Put): Error => new Error(`version ${versionId} of ${refOf(key)} is there already`);
+
 /** Writes a version. Throws when the current version has this id already. */
 export async function put(sight: Sight, next: Put): Promise<void> {
   const { current, history } = sight.collections;
   const { session } = sight.attempt;
   const ref = refOf(next.key);
-  const before = await currentOf(sight, next.key);
-  if (before !== undefined && before.no === next.versionId)
-    throw new Error(`version ${next.versionId} of ${ref} is there already`);
+  // Ids are made here: that a first version is new is left to its insertion to find out, which saves a journey for each.
+  const isFirst = next.versionId === FIRST && !sight.documents.has(ref);
+  const before = isFirst ? undefined : await currentOf(sight, next.key);
+  if (before !== undefined && before.no === next.versionId) throw isThere(next);
   if (next.owner !== undefined) await known(sight, next.owner);
   // What belongs to nobody has turns of its own.
   else sight.attempt.hold(ref);
@@ -60,7 +68,9 @@ export async function put(sight: Sight, next: Put): Promise<void> {
   };
   if (isTooLarge(doc)) throw new ResourceTooLarge('the resource is too large for one document');
   if (before === undefined) {
-    await current.insertOne(doc, { session });
+    await current.insertOne(doc, { session }).catch((error: unknown) => {
+      throw isFirst && isDuplicate(error) ? isThere(next) : error;
+    });
   } else {
     const { type, id, no, seq, updated, deleted, place, sealed } = before;
     await history.insertOne(
@@ -83,6 +93,7 @@ export async function put(sight: Sight, next: Put): Promise<void> {
     await current.replaceOne({ _id: ref, place }, doc, { session });
   }
   sight.documents.set(ref, doc);
+  forget(sight.neighbours);
 }
 
 /** MongoDB's own limit, less what a command adds around a document. */
@@ -133,6 +144,7 @@ export async function refile(
     { session: sight.attempt.session },
   );
   sight.documents.set(before._id, { ...before, ...changed });
+  forget(sight.neighbours);
 }
 
 /** Replaces the space entry of a person. */
@@ -147,6 +159,7 @@ export async function putSpace(sight: Sight, person: Ref, entry: IndexEntry): Pr
     { session: sight.attempt.session },
   );
   sight.spaces.set(person, { entry, known: true, key: sealing.version });
+  forget(sight.neighbours);
 }
 
 /** A unit that asked something across persons and then wrote that type has decided from the answer: it claims the question. */

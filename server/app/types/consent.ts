@@ -1,5 +1,6 @@
 /** D7, W9, W15, A0, A7: the rights of a space. One kind, one actor, no nesting; contract.md "Consents". */
 import { type RuleId, systemGuard } from '../../access/decision.ts';
+import { MASKED_BY_DEFAULT } from '../../access/rules/labels.ts';
 import { consentRows } from '../../access/rules/space.ts';
 import {
   CONSENT_KINDS,
@@ -474,7 +475,7 @@ async function endExemptions(
   const standsOn = (c: ConsentReading | undefined): boolean =>
     c?.active === true && c.effect === 'deny' && c.lo <= work.now && work.now < c.hi;
   if (standsOn(was) && standsOn(reading)) return;
-  for (const type of ['DocumentReference', 'RelatedPerson']) {
+  for (const type of MASKED_BY_DEFAULT) {
     for (const item of await allOf(work, type, person, term('_exempt', '1'))) {
       const { exempt: _e, ...filing } = item.filing;
       await refile(work, item, filing);

@@ -133,6 +133,14 @@ export const WRITES: readonly PlantedBug[] = [
     caughtBy: [`${DOCUMENTS}#W5`],
   },
   {
+    id: 'writes/exemption-survives-on-vaccinations',
+    fault: 'W5: a vaccination that was unmasked stays exempt from the next "mask everything".',
+    file: CONSENT,
+    find: 'for (const type of MASKED_BY_DEFAULT) {',
+    replace: "for (const type of ['DocumentReference', 'RelatedPerson']) {",
+    caughtBy: ['test/blackbox/writes-profile.test.ts#W4 to W7'],
+  },
+  {
     id: 'writes/hidden-again-after-a-month',
     fault: 'W6: the author hides a document from its holder after the month is over.',
     file: LABEL_RIGHTS,

@@ -178,6 +178,15 @@ describe('rules.md section 4, where two rows are near each other', () => {
       false,
     ],
     [
+      'A0: and not where a misshapen deny of the kind names the structure acted for',
+      {
+        who: as(professional()),
+        type: 'AuditEvent',
+        facts: [ACTIVE, ATTENDING, `attending-physician:deny:${HOSPITAL}`],
+      },
+      false,
+    ],
+    [
       'W8: the holder reads a secret session',
       { who: as({ kind: 'patient' }), type: 'AuditEvent', facts: [ACTIVE], terms: ['_secret=1'] },
       true,
