@@ -112,12 +112,15 @@ describe.skipIf(!mongodIsThere())('the mongodb database', () => {
     guarded({ type: 'Observation', where, sort: [], limit: 100, total: true }, everything);
 
   describe('at its start', () => {
-    test('of a newer schema is refused', async () => {
+    test.each([
+      ['a newer', 999],
+      ['an older', 1],
+    ])('of %s schema is refused, and left as it is', async (_name, schema) => {
       await (await open()).close();
-      await database()
-        .collection<{ readonly _id: string }>('meta')
-        .updateOne({ _id: 'store' }, { $set: { schema: 999 } });
-      await expect(open()).rejects.toThrow('the database has schema version 999, this server writes version 2');
+      const meta = database().collection<{ readonly _id: string; readonly schema?: number }>('meta');
+      await meta.updateOne({ _id: 'store' }, { $set: { schema } });
+      await expect(open()).rejects.toThrow(`the database has schema version ${schema}, this server writes version 2`);
+      expect((await meta.findOne({ _id: 'store' }))?.schema).toBe(schema);
     });
 
     test('of another program is refused and left alone', async () => {
