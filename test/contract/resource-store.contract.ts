@@ -507,6 +507,12 @@ export function describeResourceStore(name: string, make: () => Promise<StoreUnd
         // Who has no space passes no condition on it, not even a negative one.
         expect(await found(owner(not(term('_team', 'x'))))).toEqual(['b']);
         expect(await found(not(owner(term('_team', 'x'))))).toEqual(['b', 'c', 'd']);
+        // Several conditions, of which one says where a search may start and the others for whom it goes on.
+        const either = owner(or(term('_team', 'x'), term('_team', 'y')));
+        const lasts = owner(range('_until', { hi: ['>', 9] }));
+        expect(await found(and(either, not(lasts)))).toEqual(['b']);
+        expect(await found(and(either, or(lasts, term('_id', 'c'))))).toEqual(['a']);
+        expect(await found(and(either, or(not(lasts), term('_id', 'a'))))).toEqual(['a', 'b']);
       });
 
       test('follows references to a resource and from it, guard included', async () => {

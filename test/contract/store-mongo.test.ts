@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,10 +14,10 @@ import {
 } from '../../server/adapters/store-mongo/store.ts';
 import { fileMasterKey } from '../../server/adapters/vault/file-master-key.ts';
 import { EMPTY_ENTRY, type IndexEntry } from '../../server/fhir/index-entry.ts';
-import { type Put, type ResourceStore, ResourceTooLarge } from '../../server/ports/store.ts';
-import { guarded } from '../../server/query/plan.ts';
-import { ALL, owner, type Predicate, term } from '../../server/query/predicate.ts';
-import { guardWith, systemGuard } from '../support/guards.ts';
+import { type Put, type ResourceStore, ResourceTooLarge, type StoreUnit } from '../../server/ports/store.ts';
+import { type Guard, guarded, type QueryPlan } from '../../server/query/plan.ts';
+import { ALL, and, not, or, owner, type Predicate, term } from '../../server/query/predicate.ts';
+import { bareHop, guardWith, systemGuard } from '../support/guards.ts';
 import { type MongoShelf, mongoShelf } from '../support/mongo-store.ts';
 import {
   findMongod,
@@ -155,6 +156,104 @@ describe.skipIf(!mongodIsThere())('the mongodb database', () => {
     const found = await database().collection('current').find({}).toArray();
     expect(found).toHaveLength(1);
     expect(EJSON.stringify(found)).not.toMatch(/private/);
+  });
+
+  describe('what a unit asks of it, the commit apart', () => {
+    const TARGETS = ['Alpha', 'Beta', 'Gamma', 'Delta'] as const;
+    /** Whoever may see every item that a resource names: a step for each type that an item may have, another one behind it. */
+    const guard = guardWith(
+      'Observation',
+      and(
+        ...TARGETS.map((type) =>
+          not({
+            op: 'via',
+            param: 'entity',
+            hop: bareHop(
+              type,
+              or(term('_label', 'hidden'), {
+                op: 'via',
+                param: 'part-of',
+                hop: bareHop('Whole', term('_label', 'hidden'), false),
+              }),
+              false,
+            ),
+          }),
+        ),
+      ),
+    );
+    const fill = (store: MongoStore, from: number, to: number): Promise<void> =>
+      store.unit(async (u) => {
+        await u.put(put('w', { key: { type: 'Whole', id: `${from}` }, owner: 'Patient/p' }));
+        for (let n = from; n < to; n += 1) {
+          const type = TARGETS[n % TARGETS.length]!;
+          const hidden = n % 10 === 0 ? ['_label=hidden'] : [];
+          await u.put(
+            put('t', { key: { type, id: `${n}` }, owner: 'Patient/p', terms: [`part-of=Whole/${from}`, ...hidden] }),
+          );
+          const sort = [{ param: 'date', key: n }];
+          const entry = {
+            ...EMPTY_ENTRY,
+            terms: [`entity=${type}/${n}`],
+            strings: [{ param: 'name', text: `name ${n}` }],
+            sort,
+          };
+          await u.put(put(`o${n}`, { owner: 'Patient/p', entry }));
+        }
+      });
+    const owned = term('_owner', 'Patient/p');
+    const page = (part: Partial<QueryPlan>, by: Guard) => (u: StoreUnit) =>
+      u.search(
+        guarded(
+          {
+            type: 'Observation',
+            where: owned,
+            sort: [{ param: 'date', descending: true }],
+            limit: 10,
+            total: false,
+            ...part,
+          },
+          by,
+        ),
+      );
+
+    test.each<readonly [what: string, questions: number, work: (u: StoreUnit) => Promise<unknown>]>([
+      ['a read', 2, (u) => u.read(key('o1'), everything)],
+      ['a read of what is not there', 1, (u) => u.read(key('none'), everything)],
+      ['a creation', 2, (u) => u.put(put(randomUUID(), { owner: 'Patient/p' }))],
+      ['a search of one person', 2, page({}, everything)],
+      ['with its total', 3, page({ total: true }, everything)],
+      [
+        'with a condition on text',
+        3,
+        page({ where: and(owned, { op: 'prefix', param: 'name', text: 'name' }) }, everything),
+      ],
+      ['a read whose guard takes steps', 4, (u) => u.read(key('o1'), guard)],
+      ['a search whose guard takes steps', 5, page({}, guard)],
+    ])('%s: %i, however much is there', async (_, questions, work) => {
+      const store = await open();
+      const asked = async (): Promise<number> => {
+        await database().command({ profile: 2 });
+        await store.unit(work);
+        await database().command({ profile: 0 });
+        const found = await database().collection('system.profile').find({ appName: 'carnet' }).toArray();
+        await database().collection('system.profile').drop();
+        return found.length;
+      };
+      await fill(store, 0, 40);
+      expect(await asked()).toBe(questions);
+      await fill(store, 40, 80);
+      expect(await asked()).toBe(questions);
+    });
+
+    test('and what is found is what the guard lets through', async () => {
+      const store = await open();
+      await fill(store, 0, 40);
+      const { total, matches } = await store.unit(page({ total: true }, guard));
+      expect([total, matches.map(({ id }) => id)]).toEqual([
+        36,
+        ['o39', 'o38', 'o37', 'o36', 'o35', 'o34', 'o33', 'o32', 'o31', 'o29'],
+      ]);
+    });
   });
 
   describe('its keys', () => {

@@ -11,17 +11,18 @@ import type { Hashes } from './facets.ts';
 import { opened, resolved, widened, withoutSteps } from './resolve.ts';
 import { type CurrentDocument, placeOf } from './schema.ts';
 import { conjuncts, noteAcross, openedVersions, type Sight, spaceOf } from './sight.ts';
-import { walked } from './walk.ts';
+import { ofOwners, walked } from './walk.ts';
 
-/** So many persons are named as a start of a search; more of them would cost more than they save. */
-const PERSONS_NAMED = 1000;
+/** So many persons are named as a start of a search: as many as a practice has. Of more, the question would grow beyond what may be asked at once. */
+const PERSONS_NAMED = 5000;
 
 /** One page of the current, not deleted resources that `plan` asks for and its guard lets through. */
 export async function search(sight: Sight, plan: GuardedPlan): Promise<Page> {
   const person = pinnedOwner(plan.where);
   const asked = simplified(person === undefined ? plan.where : specialise(plan.where, await spaceOf(sight, person)));
-  const start = person === undefined ? await startOf(sight, asked) : { owner: person, place: placeOf(person) };
-  const where = start === undefined ? NONE : await settled(sight, asked, plan.type, { deleted: false, ...start });
+  const start: Start | undefined =
+    person === undefined ? await startOf(sight, asked) : { owner: person, place: placeOf(person) };
+  const where = start === undefined ? NONE : await settled(sight, asked, plan.type, start);
   if (where.op === 'none' || start === undefined) {
     if (person === undefined) await noteAcross(sight, plan.type, plan.where, []);
     return { matches: [], more: false, ...(plan.total ? { total: 0 } : {}) };
@@ -57,10 +58,15 @@ export async function search(sight: Sight, plan: GuardedPlan): Promise<Page> {
   return { matches, more, total: Number(counted?.n ?? 0) };
 }
 
+/** Where a search starts: at what one person owns, or some; or at everything. */
+type Start = { readonly owner?: string | { readonly $in: readonly string[] }; readonly place?: number };
+
 /** The question as the database can answer it: without conditions on text, and without steps where it starts at persons. */
-async function settled(sight: Sight, where: Predicate, type: string, start: Document): Promise<Predicate> {
-  const near = 'owner' in start ? await walked(sight, where, type, start) : where;
-  return resolved(sight, near, type, start);
+async function settled(sight: Sight, where: Predicate, type: string, start: Start): Promise<Predicate> {
+  const from = { deleted: false, ...start };
+  if (start.owner === undefined) return resolved(sight, where, type, from);
+  const asked = typeof start.owner === 'string' ? where : await ofOwners(sight, where, start.owner.$in);
+  return resolved(sight, await walked(sight, asked, type, from), type, from);
 }
 
 /** A page as found, one document longer than asked for when there are more; `total` where all were counted. */
@@ -129,7 +135,7 @@ function pinnedOwner(where: Predicate): string | undefined {
 }
 
 /** Where a search that names nobody starts: at the spaces that can meet its conditions. `undefined`: there are none. */
-async function startOf(sight: Sight, where: Predicate): Promise<Document | undefined> {
+async function startOf(sight: Sight, where: Predicate): Promise<Start | undefined> {
   const of = withoutSteps(widened(spaceCondition(where), true));
   if (of.op === 'all' || !startsSomewhere(of)) return {};
   const spaces = await sight.collections.space

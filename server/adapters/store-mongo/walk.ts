@@ -5,7 +5,7 @@
  */
 import type { Document } from 'mongodb';
 import { matches, NO_LINKS } from '../../query/matches.ts';
-import { and, NONE, not, or, type Predicate, term } from '../../query/predicate.ts';
+import { ALL, and, NONE, not, or, type Predicate, term } from '../../query/predicate.ts';
 import { isLocal, localFilter, necessary, resourceScope } from './compile.ts';
 import { judge } from './judge.ts';
 import { type Beside, STANDING, type Standing } from './neighbours.ts';
@@ -72,28 +72,53 @@ async function ownersHolding<D extends Standing>(
   docs: readonly D[],
   of: Predicate,
 ): Promise<readonly D[]> {
-  const owners = [...new Set(docs.flatMap(({ owner }) => owner ?? []))];
-  const known = await spacesOf(sight, owners);
-  const opened = asksText(of);
-  const entries = owners.flatMap((owner) => {
-    const entry = known.get(owner)?.entry ?? null;
-    return entry === null ? [] : [{ owner, sealed: bytesOf(entry) }];
-  });
-  const keyOf = opened ? await keysFor(sight, entries) : undefined;
-  const holds = (owner: string): boolean => {
-    const touched = sight.spaces.get(owner);
-    if (touched !== undefined) return touched.entry !== undefined && matches(of, touched.entry, NO_LINKS);
-    const space = known.get(owner) ?? null;
-    if (space === null || space.entry === null) return false;
-    if (keyOf !== undefined) return matches(of, sight.readEntry(owner, bytesOf(space.entry), keyOf), NO_LINKS);
-    return judge(
-      withoutSteps(of),
-      { ...space, type: '', id: '', owner: null, updated: 0 },
-      { hashes: sight.hashes, texts: NO_TEXTS },
-    );
-  };
-  const held = new Set(owners.filter(holds));
+  const held = await personsHolding(sight, [...new Set(docs.flatMap(({ owner }) => owner ?? []))], of);
   return docs.filter(({ owner }) => owner !== null && held.has(owner));
+}
+
+/** The persons for whose space `of` holds. */
+async function personsHolding(sight: Sight, persons: readonly string[], of: Predicate): Promise<ReadonlySet<string>> {
+  const beside = await spacesOf(sight, persons);
+  const keyOf = asksText(of)
+    ? await keysFor(
+        sight,
+        persons.flatMap((owner) => {
+          const entry = beside.get(owner)?.entry ?? null;
+          return entry === null ? [] : [{ owner, sealed: bytesOf(entry) }];
+        }),
+      )
+    : undefined;
+  const holds = (person: string): boolean => {
+    const touched = sight.spaces.get(person);
+    if (touched !== undefined) return touched.entry !== undefined && matches(of, touched.entry, NO_LINKS);
+    const space = beside.get(person) ?? null;
+    if (space === null || space.entry === null) return false;
+    if (keyOf !== undefined) return matches(of, sight.readEntry(person, bytesOf(space.entry), keyOf), NO_LINKS);
+    const judged = { ...space, type: '', id: '', owner: null, updated: 0 };
+    return judge(withoutSteps(of), judged, { hashes: sight.hashes, texts: NO_TEXTS });
+  };
+  return new Set(persons.filter(holds));
+}
+
+/** The same question about what these persons own, each condition on an owner put as the list of those for whom it holds. */
+export async function ofOwners(sight: Sight, p: Predicate, persons: readonly string[]): Promise<Predicate> {
+  switch (p.op) {
+    case 'and':
+    case 'or': {
+      const of: Predicate[] = [];
+      for (const q of p.of) of.push(await ofOwners(sight, q, persons));
+      return p.op === 'and' ? and(...of) : or(...of);
+    }
+    case 'not':
+      return not(await ofOwners(sight, p.of, persons));
+    case 'owner': {
+      const held = await personsHolding(sight, persons, p.of);
+      // The search starts at them all, so that what holds for each says nothing more.
+      return held.size === persons.length ? ALL : or(...[...held].map((person) => term('_owner', person)));
+    }
+    default:
+      return p;
+  }
 }
 
 /** The spaces of persons, as far as they have one and were not touched. */
