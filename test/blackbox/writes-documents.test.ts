@@ -706,6 +706,8 @@ describe.skipIf(!serverExists())('writing documents', () => {
         ['the holder masks a RelatedPerson', h, mask(own), 200],
         ['the attending physician unmasks it', attending, unmask(own), 200],
         ['C7: a RelatedPerson whom a delegation names', h, mask(care.related), 422, 'C7'],
+        ['that there is a delegation is not told to a professional', attending, mask(care.related, true), 403, 'W4'],
+        ['where there is none either', attending, mask(own, true), 403, 'W4'],
         ['GET on an operation', h, get(`${item}/$mask`), 405],
       ],
     );

@@ -261,7 +261,9 @@ function onLabelled(
   const counted = labelsNow(ask, item).includes('INVISIBLE_PATIENT');
   switch (act.act) {
     case 'mask': // W4
-      if (!(holds(ask) || (passage?.passed === true && act.atHoldersRequest))) return refuse(403, 'W4');
+      // open: that a delegation names a RelatedPerson (contract.md: 422) is not for a professional to learn, so they mask none
+      if (!(holds(ask) || (passage?.passed === true && act.atHoldersRequest && item.type !== 'RelatedPerson')))
+        return refuse(403, 'W4');
       if (delegated) return refuse(422, 'contract');
       return counted ? refuse(422, 'L1') : 'ok';
     case 'unmask': // W5

@@ -53,6 +53,10 @@ const RIGHTS: Readonly<Record<VisibilityLabel, { readonly set: Right; readonly l
       const person = item.owner ?? ('Patient/' as Ref);
       if (await decidesFor(work, person)) return ok(undefined);
       if (isHolderSide(work)) return forbidden('W12', 'a caregiver does not mask');
+      // One whom a delegation names takes no label (contract.md): the refusal would tell of a delegation that a professional does not see (D7).
+      if (item.type === 'RelatedPerson') {
+        return forbidden('W4', 'the holder or a legal representative masks a RelatedPerson');
+      }
       if (!(await passesGateInTreat(work, person))) return forbidden('W4', 'masking needs the gate');
       return atHoldersRequest === true
         ? ok(undefined)

@@ -117,6 +117,15 @@ export const WRITES: readonly PlantedBug[] = [
     caughtBy: [`${DOCUMENTS}#W4, W5`],
   },
   {
+    id: 'writes/mask-tells-of-a-delegation',
+    fault:
+      'W4: a professional may mask a RelatedPerson, so that the refusal tells of a delegation that they do not see.',
+    file: LABEL_RIGHTS,
+    find: "if (item.type === 'RelatedPerson') {",
+    replace: "if (item.type === 'Patient') {",
+    caughtBy: [`${DOCUMENTS}#W4, W5`],
+  },
+  {
     id: 'writes/anybody-unmasks',
     fault: 'W5: any professional who consults unmasks.',
     file: LABEL_RIGHTS,
