@@ -14,10 +14,12 @@ import { DAY, get, type Person, post, START, type Stage, startStage } from '../b
 import { communicationBody, listBody } from '../support/fhir-bodies.ts';
 import { systemGuard } from '../support/guards.ts';
 import { serverExists } from '../support/server.ts';
+import { ON_MONGODB } from '../support/store-setting.ts';
 
 const YEAR = 365.25 * DAY;
 
-describe.runIf(serverExists())('the operator', () => {
+// On a MongoDB: `upkeep-mongodb.test.ts`.
+describe.runIf(serverExists() && !ON_MONGODB)('the operator', () => {
   let s: Stage;
   let folder: string;
   let kept: Person;
