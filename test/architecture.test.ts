@@ -80,6 +80,7 @@ test('the server looks for itself in named files only', () => {
       'server/app/notices/tell.ts',
       'server/app/record.ts',
       'server/app/types/appointment.ts',
+      'server/app/types/belongings.ts',
       'server/app/types/communication.ts',
       'server/app/types/consent.ts',
       'server/app/types/directory.ts',

@@ -6,10 +6,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cdaText, generateBody } from '../support/cda-bodies.ts';
-import { communicationBody } from '../support/fhir-bodies.ts';
+import { communicationBody, type Resource } from '../support/fhir-bodies.ts';
 import { pdf, png, zip } from '../support/sample-files.ts';
 import type { Answer } from '../support/world.ts';
-import { get, type Person, post, ruleOf, type Stage, startStage } from './stage.ts';
+import { type Entry, get, type Person, post, ruleOf, type Stage, startStage } from './stage.ts';
 
 let s: Stage;
 beforeAll(async () => {
@@ -202,6 +202,25 @@ describe('D-05: markup in text', () => {
   const div = (inner: string): object => ({
     status: 'additional',
     div: `<div xmlns="http://www.w3.org/1999/xhtml">${inner}</div>`,
+  });
+
+  it('a content type that no header can carry is refused, by every way in', async () => {
+    const p = await s.person();
+    for (const contentType of ['text/plain\nX-Evil: 1', 'text/plain; name="\u20ac.txt"', 'text']) {
+      const ask = s.feed(p);
+      const bundle = ask.body as Resource & { readonly entry: readonly Entry[] };
+      const [binary, document] = bundle.entry;
+      const refused = await s.ask(
+        s.feeder('s1'),
+        post({ ...bundle, entry: [{ ...binary, resource: { ...binary?.resource, contentType } }, document] }),
+      );
+      expect([refused.status, contentType]).toEqual([422, contentType]);
+      const inline = { ...document?.resource, content: [{ attachment: { contentType, data: 'QUJD' } }] };
+      const published = await s.ask(s.feeder('s1'), post(inline as Resource));
+      expect([published.status, contentType]).toEqual([422, contentType]);
+      const alone = await s.ask(s.feeder('s1'), post({ resourceType: 'Binary', contentType, data: 'QUJD' }));
+      expect([alone.status, contentType]).toEqual([422, contentType]);
+    }
   });
 
   it('a narrative holds no script, whatever it is the narrative of', async () => {

@@ -965,6 +965,44 @@ describe('the identity gate', () => {
     expect(shapes[0]).not.toContain('"for"');
   });
 
+  it('tells feeds without a masterIdentifier apart by whose they are', async () => {
+    const [p, q] = [await s.person(), await s.person()];
+    for (const of of [p, q, p]) {
+      const identity = patientBody({ ...of.traits, birthDate: '1980-01-01' }, { id: 'patient' });
+      const answer = await s.ask(s.feeder('s1'), s.feed(of, { identity, more: { masterIdentifier: undefined } }));
+      expect([answer.status, ruleOf(answer)]).toEqual([422, 'W1']);
+    }
+    for (const of of [p, q]) expect(await tasksOf(s.operator(), of)).toHaveLength(1);
+  });
+
+  it('keeps of a feed that is no valid R4 what is valid: its Task is read in XML, and closed', async () => {
+    const p = await s.person();
+    const identity = patientBody(p.traits, { id: 'patient', name: [{ family: { nested: 1 } }] });
+    const body = {
+      ...documentBody({
+        uniqueId: s.urn(),
+        typeCode: '11488-4',
+        subject: 'Patient?identifier=urn:oid:1.2.250.1.213.1.4.10|299999999999999',
+        traits: p.traits,
+        author: s.known('dr1'),
+        labels: [],
+        date: new Date(s.now()).toISOString(),
+        binary: 'Binary/x',
+        title: 'a title',
+      }),
+      contained: [{ ...identity, name: [{ family: { nested: 1 } }] }],
+      masterIdentifier: { nonsense: 'x' },
+    };
+    const before = new Set((await tasksOf(s.operator())).map((t) => t.id));
+    expect((await s.ask(s.feeder('s1'), post(body))).status).toBe(422);
+    const [task, ...more] = (await tasksOf(s.operator())).filter((t) => !before.has(t.id));
+    expect(more).toEqual([]);
+    const ref = `Task/${String(task?.id)}`;
+    expect((await s.ask(s.operator(), get(ref, { accept: 'application/fhir+xml' }))).status).toBe(200);
+    const closed = await s.ask(s.operator(), patch(ref, [{ op: 'replace', path: '/status', value: 'completed' }]));
+    expect(closed.status, closed.text).toBe(200);
+  });
+
   it('nobody writes one', async () => {
     const p = await s.person();
     const body: Resource = { resourceType: 'Task', status: 'requested', intent: 'order' };

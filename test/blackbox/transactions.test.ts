@@ -197,6 +197,27 @@ describe.skipIf(!serverExists())('transactions and batches', () => {
     for (const body of notBundles) expect((await s.ask(h, { method: 'POST', path: '', body })).status).toBe(400);
   });
 
+  it('is refused where it says what R4 does not: nothing passes for understood', async () => {
+    const one = creates(related('X'), s.urn());
+    const { request, ...rest } = one as Sent & { readonly request: object };
+    const cases: readonly (readonly [object, string])[] = [
+      [{ entry: one }, 'Bundle.entry'],
+      [{ entries: [one] }, 'Bundle.entries'],
+      [
+        { entry: [{ ...rest, request: { ...request, ifNoneExists: 'name=RIEN' } }] },
+        'Bundle.entry[0].request.ifNoneExists',
+      ],
+      [{ entry: [{ ...rest, request: { ...request, ifNoneExist: 5 } }] }, 'Bundle.entry[0].request.ifNoneExist'],
+    ];
+    for (const type of ['transaction', 'batch'])
+      for (const [more, place] of cases) {
+        const body = { resourceType: 'Bundle', type, ...more };
+        const answer = await s.ask(h, { method: 'POST', path: '', body });
+        expect([type, answer.status]).toEqual([type, 422]);
+        expect(expressionOf(answer)).toContain(place);
+      }
+  });
+
   it('references among entries: urn:uuid, full urls, attachments, extensions, narrative', async () => {
     const o = s.operator();
     const [organisation, doctor] = [s.urn(), s.urn()];

@@ -525,6 +525,7 @@ describe.skipIf(!serverExists())('writing documents', () => {
     const theirs = await fedBy(s.feeder('s2'), p);
     const elsewhere = await fedBy(dr1, other);
     const loose = await s.made(dr1, post(binaryBody('loose')));
+    const limited = s.professional('dr1', { patient: p });
     const used = (await s.fed(dr1, s.feed(p))).binary;
     const ofOther = await s.made(s.professional('dr2'), post(binaryBody('of another')));
     const document = (url: string): Resource => {
@@ -560,6 +561,8 @@ describe.skipIf(!serverExists())('writing documents', () => {
         ['a document with a Binary in use', dr1, post(document(used)), 422],
         ['a document with a Binary that is none', dr1, post(document('Binary/never-existed')), 422],
         ['a document with an address elsewhere', dr1, post(document('https://elsewhere.test.example/x')), 422, 'W23'],
+        ['C6: a token of one person does not see what was uploaded before', limited, post(document(loose)), 422],
+        ['no more than what does not exist', limited, post(document('Binary/nowhere')), 422],
         ['a document with a Binary uploaded before', dr1, post(document(loose)), 201],
         ['and now it is in use', dr1, post(document(loose)), 422],
         ['a List of a document of another author', dr1, post(listBody(p.ref, [theirs])), 403, 'W23'],
@@ -846,6 +849,16 @@ describe.skipIf(!serverExists())('writing documents', () => {
     expect(await sees()).toBe(200);
   });
 
+  it('L2, W3: a replacement does not keep a label whose month is over', async () => {
+    const p = await s.person();
+    const document = await fedBy(s.feeder('s1'), p, { labels: [HIDDEN] });
+    const filed = s.now();
+    await s.setClock(filed + 40 * DAY);
+    expect((await s.ask(s.holder(p), get(document))).status).toBe(200);
+    const replacement = await fedBy(s.feeder('s1'), p, { replaces: document });
+    expect((await s.ask(s.holder(p), get(replacement))).status).toBe(200);
+  });
+
   it('W8: a secret session', async () => {
     const p = await s.person();
     const secret = s.professional('dr1', { secret: true });
@@ -1063,6 +1076,114 @@ describe.skipIf(!serverExists())('writing documents', () => {
         ['and replaced again', dr1, s.feed(p, { replaces: old }), 409, 'W3'],
       ],
     );
+  });
+
+  it('W3, A6: who only reads a document changes nothing of it but labels', async () => {
+    const p = await s.person();
+    await s.grant(p, 'dr2');
+    const document = await fedBy(s.feeder('s1'), p);
+    const div = '<div xmlns="http://www.w3.org/1999/xhtml">another text</div>';
+    const text = { status: 'additional', div };
+    const reader = s.professional('dr2', { structure: 's2' });
+    const stored = await s.body(reader, document);
+    await s.table(
+      [p],
+      [
+        ['a narrative', reader, put({ ...stored, text }), 403, 'W3'],
+        ['by the holder', s.holder(p), put({ ...stored, text }), 403, 'W3'],
+        [
+          'in an emergency',
+          s.professional('dr3', { purpose: 'BTG', patient: p, structure: 's3' }),
+          patch(document, [{ op: 'add', path: '/text', value: text }]),
+          403,
+          'W3',
+        ],
+        ['a tag', reader, patch(document, [{ op: 'add', path: '/meta/tag', value: [{ code: 'x' }] }]), 403, 'W3'],
+        [
+          'a claim',
+          reader,
+          patch(document, [{ op: 'add', path: '/meta/profile', value: ['http://x.test/y'] }]),
+          403,
+          'W3',
+        ],
+        [
+          'words beside a label',
+          reader,
+          patch(document, [
+            { op: 'test', path: '/securityLabel/0/coding/0/code', value: 'N' },
+            { op: 'add', path: '/securityLabel/0/text', value: 'read me' },
+          ]),
+          403,
+          'W3',
+        ],
+        ['nothing', reader, put(stored), 200],
+        [
+          'a label',
+          s.holder(p),
+          patch(document, [{ op: 'add', path: '/securityLabel/-', value: labelled(MASKED) }]),
+          200,
+        ],
+        ['the author', s.feeder('s1'), patch(document, [{ op: 'add', path: '/text', value: text }]), 200],
+      ],
+    );
+  });
+
+  it('W10, W1: what a document contains stays, the identity that was compared and the author among it', async () => {
+    const [p, q] = [await s.person(), await s.person()];
+    const document = await fedBy(s.feeder('s1'), p);
+    const stored = await s.body(s.feeder('s1'), document);
+    const { contained: _contained, context: _context, ...bare } = stored;
+    await s.table(
+      [p],
+      [
+        [
+          'the identity of another',
+          s.feeder('s1'),
+          put({ ...stored, contained: [patientBody(q.traits, { id: 'patient' })] }),
+          422,
+          'W10',
+        ],
+        ['no identity', s.feeder('s1'), put(bare), 422, 'W10'],
+        [
+          'an identity elsewhere',
+          s.feeder('s1'),
+          patch(document, [
+            { op: 'add', path: '/context/related', value: [{ reference: '#patient' }] },
+            { op: 'replace', path: '/context/sourcePatientInfo', value: { reference: q.ref } },
+          ]),
+          422,
+          'W10',
+        ],
+      ],
+    );
+  });
+
+  it('W1, W23: a Provenance comes with a feed whose author is blocked', async () => {
+    const p = await s.person();
+    await s.made(s.holder(p), post(s.consent(p, 'professional-access', 'deny', { actor: s.known('dr1') })));
+    const ask = s.feed(p);
+    const bundle = ask.body as Resource & { readonly entry: readonly Entry[] };
+    const named = bundle.entry[1]?.fullUrl ?? '';
+    const provenance = provenanceBody(named, s.known('dr1'), new Date(s.now()).toISOString());
+    const entry = [...bundle.entry, { resource: provenance, request: { method: 'POST', url: 'Provenance' } }];
+    const answer = await s.ask(s.professional('dr1'), { ...ask, body: { ...bundle, entry } });
+    expect(answer.status, answer.text).toBe(200);
+  });
+
+  it('W23: two contents of one document may name one Binary', async () => {
+    const p = await s.person();
+    await s.grant(p, 'dr1');
+    const attachment = {
+      contentType: 'text/plain',
+      url: refIn((await s.done(s.feeder('s1'), post(binaryBody('x')))).headers.get('location')),
+    };
+    const ask = s.feed(p, { more: { content: [{ attachment }, { attachment }] } });
+    const body = (ask.body as { readonly entry: readonly Entry[] }).entry[1]?.resource as Resource;
+    const answer = await s.ask(s.feeder('s1'), post(body));
+    expect(answer.status, answer.text).toBe(201);
+    const document = refIn(answer.headers.get('location'));
+    expect((await s.ask(s.professional('dr1'), get(attachment.url))).text).toContain('"data"');
+    expect((await s.ask(s.feeder('s1'), del(document))).status).toBe(204);
   });
 
   it('contract: a creator gets what is stored, and the server records the author from the token', async () => {

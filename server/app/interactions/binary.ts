@@ -1,6 +1,7 @@
 /** https://hl7.org/fhir/R4/binary.html: content, raw or wrapped, in chunks both ways. A chunk is decided like a read (O3). */
 import { createAccess } from '../../access/access.ts';
 import { asText } from '../../fhir/json.ts';
+import { isMediaType } from '../../fhir/media-type.ts';
 import { outcomeError } from '../../fhir/outcome.ts';
 import { fail, ok, type Result } from '../../fhir/result.ts';
 import type { Key, Resource } from '../../fhir/types.ts';
@@ -76,7 +77,9 @@ const RUN_BY_BROWSERS =
 
 /** The type that raw content is served as; its own stands in the resource. The edge adds what keeps any of it from running. */
 const inertType = (declared: string | undefined): string =>
-  declared === undefined || RUN_BY_BROWSERS.test(declared) ? 'application/octet-stream' : declared;
+  declared === undefined || !isMediaType(declared) || RUN_BY_BROWSERS.test(declared)
+    ? 'application/octet-stream'
+    : declared;
 
 /** The content of a version never changes, byte for byte: a strong validator, which `If-Range` needs (RFC 9110 8.8.3). */
 const strongEtagOf = (version: Version): string => `"${version.versionId}"`;

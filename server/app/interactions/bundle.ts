@@ -69,6 +69,8 @@ export async function readBatch(deps: Deps, request: FhirRequest): Promise<Resul
     if (!entry.ok) return entry;
     entries.push(entry.value);
   }
+  const shape = checkShape(deps, bundle);
+  if (!shape.ok) return shape;
   if (provides !== undefined) {
     const slices = checkProvided(entries, provides);
     if (!slices.ok) return slices;
@@ -81,6 +83,21 @@ export async function readBatch(deps: Deps, request: FhirRequest): Promise<Resul
   );
   if (type === 'batch') return ok({ type, entries: bare, uploads });
   return ok({ type, entries: provides === undefined ? bare : withContainedIdentity(bare), uploads, provides });
+}
+
+/**
+ * The structure of the Bundle without its resources, which are judged where they are written: an element that R4 does not have would otherwise pass for
+ * one that was understood. Its invariants are for the plan to judge, which knows the entries.
+ */
+function checkShape(deps: Deps, bundle: JsonObject): Result<void> {
+  const { entry: sent, ...rest } = bundle;
+  const bare = ({ resource: _judgedLater, ...entry }: JsonObject): JsonObject => entry;
+  const entry = Array.isArray(sent) ? asArray(sent).map((one) => bare(asObject(one) ?? {})) : sent;
+  const isEmpty = Array.isArray(entry) && entry.length === 0;
+  // INVARIANT: `readBatch` saw that it is a Bundle.
+  const shape = { ...rest, ...(entry === undefined || isEmpty ? {} : { entry }) } as Resource;
+  const faults = deps.validator.validate(shape).filter((fault) => fault.code !== 'invariant');
+  return faults.length === 0 ? ok(undefined) : fail({ code: 'unprocessable', faults });
 }
 
 /** Stores the bytes of the Binaries to be created aside; on a refusal none remains. */
@@ -464,7 +481,11 @@ async function runEntry(work: Work, request: FhirRequest, { id, upload }: Runnin
   if (work.provides.level !== undefined && request.method === 'PUT' && item?.type === 'List') {
     return update(work, request, item, extendFolder);
   }
-  if (interaction.value.name !== 'create' && id === undefined) return interaction.value.run(work, request);
+  if (interaction.value.name !== 'create' && id === undefined) {
+    const answer = await interaction.value.run(work, request);
+    const page = answer.ok && request.path[2] === '$access-register' && answer.value.contentType !== undefined;
+    return page ? malformed('a page of the register is asked on its own, not in a Bundle') : answer;
+  }
   const type = request.path[0] ?? '';
   if (id === undefined) {
     const existing = await alreadyThere(work, request.headers['if-none-exist'], type);

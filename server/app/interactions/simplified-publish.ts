@@ -4,6 +4,7 @@
  */
 import { EXTENSION, SIMPLIFIED_PROFILES, SUBMISSION_SET_PROFILE, SYSTEM } from '../../fhir/canonical.ts';
 import { asArray, asObject, asText, referenceOf } from '../../fhir/json.ts';
+import { isMediaType } from '../../fhir/media-type.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Json, JsonObject, Resource } from '../../fhir/types.ts';
 import type { Answer } from '../answer.ts';
@@ -40,8 +41,8 @@ export async function stageInline(deps: Deps, request: FhirRequest): Promise<Res
     const upload =
       attachment?.['url'] !== undefined
         ? unprocessable('an attachment has its bytes inside or its url, not both', `${at}.url`, 'W23')
-        : contentType === undefined
-          ? unprocessable('bytes have their content type', `${at}.contentType`, 'W23')
+        : contentType === undefined || !isMediaType(contentType)
+          ? unprocessable('bytes have their content type, a media type', `${at}.contentType`, 'W23')
           : typeof data !== 'string'
             ? unprocessable('the data is not base64', `${at}.data`)
             : await stageBase64(deps, data, `${at}.data`);

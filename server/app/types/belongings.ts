@@ -1,9 +1,11 @@
 /** W23: what belongs to documents. Binary, List and Provenance are filed with them and are never replaced by themselves. */
+import { systemGuard } from '../../access/decision.ts';
 import { binaryRows, listRows, provenanceRows } from '../../access/rules/documents.ts';
-import { asArray, asObject, referenceOf, sameJson } from '../../fhir/json.ts';
+import { asArray, asObject, asText, referenceOf, sameJson } from '../../fhir/json.ts';
+import { isMediaType } from '../../fhir/media-type.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
-import type { Ref, Resource } from '../../fhir/types.ts';
-import type { Filing } from '../../ports/store.ts';
+import type { Key, Ref, Resource } from '../../fhir/types.ts';
+import type { Filing, Version } from '../../ports/store.ts';
 import type { Accepted, Change, TypeDeclaration } from '../declaration.ts';
 import { filedBy, keyOf, seen, type Work } from '../work.ts';
 import { documentsNamed, mayCorrect, mayDeposit, mayFeed } from './document.ts';
@@ -18,6 +20,9 @@ async function createBinary(work: Work, resource: Resource): Promise<Result<Acce
     return forbidden('W1', 'this caller never feeds a space');
   if (caller.person !== undefined && work.created.size === 0) {
     return forbidden('C6', 'this token is limited to one person: file the content in a transaction with its document');
+  }
+  if (!isMediaType(asText(resource['contentType']) ?? '')) {
+    return unprocessable('a Binary has one `contentType`, a media type', 'Binary.contentType', 'W23');
   }
   const { securityContext: _server, ...sent } = resource;
   return ok({ resource: sent as Resource, owner: undefined, filing: authorOf(work) });
@@ -40,6 +45,12 @@ export const binary: TypeDeclaration = {
   bySight: [],
 };
 
+/** A document that this transaction has created. */
+const fedBeside = (work: Work, key: Key): Promise<Version | undefined> =>
+  work.created.get(key.id) === 'DocumentReference'
+    ? work.unit.read(key, systemGuard('DocumentReference', 'integrity'))
+    : Promise.resolve(undefined);
+
 /** Every document named is one that the caller sees and filed (or deposits beside it in this transaction), and of this person. */
 async function documentsAreTheirs(
   work: Work,
@@ -50,9 +61,9 @@ async function documentsAreTheirs(
   let about = person;
   for (const ref of documentsNamed(resource)) {
     const key = keyOf(ref);
-    const found = await seen(work, key);
-    if (found === undefined && work.created.get(key.id) !== 'DocumentReference') return unresolved(ref, at);
-    if (found === undefined) continue;
+    // What was fed beside it is theirs, also where a block keeps them from seeing it (W1).
+    const found = (await seen(work, key)) ?? (await fedBeside(work, key));
+    if (found === undefined) return unresolved(ref, at);
     if (found.deleted || (about !== undefined && found.owner !== about)) return unresolved(ref, at);
     if (!isAuthor(work, found.filing) && found.filing.by !== filedBy(work).by) {
       return forbidden('W23', 'this belongs to documents of another author');

@@ -26,7 +26,16 @@ import {
 } from './filing.ts';
 import { sameIdentity } from './identity.ts';
 import { changeLabels, labelsAtFiling, rowOfLabels } from './label-rights.ts';
-import { checkLabels, checkSet, labelMarks, labelsOf, sameLabels, withConfidentiality, withLabels } from './labels.ts';
+import {
+  checkLabels,
+  checkSet,
+  labelMarks,
+  labelsNow,
+  labelsOf,
+  sameLabels,
+  withConfidentiality,
+  withLabels,
+} from './labels.ts';
 import { quarantineOf } from './quarantine.ts';
 import { decidesFor, isAttending, notBlockedHere, standsFor, stateAllows } from './writing.ts';
 
@@ -95,11 +104,14 @@ async function checkContent(work: Work, document: Resource): Promise<Result<read
     const free =
       binary !== undefined &&
       !binary.deleted &&
+      // C6: what is about nobody stays closed to a token of one person, but for what comes along with the document.
+      (work.caller.person === undefined || work.created.has(binary.id)) &&
       parsed(binary)['securityContext'] === undefined &&
       binary.filing.by === filedBy(work).by &&
       work.now - (binary.filing.filedAt ?? 0) < ATTACH_WITHIN;
     if (!free) return unresolved(url, at);
-    found.push(binary);
+    // Two contents may name one Binary.
+    if (found.every((one) => one.id !== binary.id)) found.push(binary);
   }
   return ok(found);
 }
@@ -274,7 +286,7 @@ async function create(work: Work, asSent: Resource, id: string): Promise<Result<
   const replaced = await replacedBy(work, sent, person.value);
   if (!replaced.ok) return replaced;
   const set = new Set(labels.value);
-  if (replaced.value !== undefined) for (const kept of labelsOf(parsed(replaced.value))) set.add(kept);
+  if (replaced.value !== undefined) for (const kept of labelsKept(work, replaced.value)) set.add(kept);
   const together = checkSet(set, 'DocumentReference.securityLabel');
   if (!together.ok) return together;
   const filing = authorOf(work);
@@ -296,6 +308,9 @@ async function create(work: Work, asSent: Resource, id: string): Promise<Result<
   const resource = withLabels(withConfidentiality(typed), set);
   return ok({ resource, owner: person.value, filing, rule });
 }
+
+/** The labels that a replacement keeps: one whose time is over counts no more (L2). */
+const labelsKept = (work: Work, replaced: Version) => labelsNow(parsed(replaced), replaced.filing, work.now);
 
 /** A feed for a person who cannot be resolved: refused, and put aside for the operator (W1). */
 export const putAside = (work: Work, failure: Failure, document: JsonObject) =>
@@ -325,7 +340,17 @@ const FIXED = [
   'identifier',
   'relatesTo',
   'content',
+  // The author and the identity that was compared (W1) stand in there.
+  'contained',
 ];
+
+const sourceOf = (document: Resource): Json => asObject(document['context'])?.['sourcePatientInfo'] ?? null;
+
+/** A document but for its visibility labels and what the server writes itself: to change it is to correct it (W3). */
+function unlabelled(document: Resource): JsonObject {
+  const { versionId: _v, lastUpdated: _l, ...meta } = asObject(document.meta) ?? {};
+  return { ...withLabels(withConfidentiality(document), new Set()), meta };
+}
 
 async function update(work: Work, change: Change, sent: Resource): Promise<Result<Accepted>> {
   const described = normalised(work, sent);
@@ -337,6 +362,13 @@ async function update(work: Work, change: Change, sent: Resource): Promise<Resul
   if (fixed !== undefined) {
     return unprocessable(`\`${fixed}\` cannot be changed; replace the document`, `DocumentReference.${fixed}`, 'W10');
   }
+  if (!sameJson(sourceOf(change.current), sourceOf(document))) {
+    return unprocessable(
+      'the identity in a document cannot be changed; replace the document',
+      'DocumentReference.context.sourcePatientInfo',
+      'W10',
+    );
+  }
   // "Superseded" comes from a replacement alone, so that the latest version is known; "in error" is a deletion.
   if (document['status'] !== change.current['status']) {
     return unprocessable('a document is replaced or deleted; its status says so', 'DocumentReference.status', 'W3');
@@ -346,8 +378,7 @@ async function update(work: Work, change: Change, sent: Resource): Promise<Resul
     if (!type.ok) return type;
   }
   const relabelled = !sameLabels(labelsOf(change.current), labelsOf(document));
-  const rest = (r: Resource) => ({ ...r, securityLabel: null, meta: null, text: null });
-  if (!sameJson(rest(change.current), rest(document))) {
+  if (!sameJson(unlabelled(change.current), unlabelled(document))) {
     const allowed = await mayCorrect(work, change.before);
     if (!allowed.ok) return allowed;
   }

@@ -6,7 +6,7 @@
 import { EXTENSION, INS_SYSTEMS, SYSTEM } from '../../fhir/canonical.ts';
 import { asArray, asObject, asText, referenceOf } from '../../fhir/json.ts';
 import type { Quarantine, QuarantineReason } from '../../fhir/result.ts';
-import type { Json, JsonObject } from '../../fhir/types.ts';
+import type { Json, JsonObject, Resource } from '../../fhir/types.ts';
 import { term } from '../../query/predicate.ts';
 import { everyMatch, parsed, type Work } from '../work.ts';
 import { quarantine, quarantineKey } from './task.ts';
@@ -15,7 +15,7 @@ import { quarantine, quarantineKey } from './task.ts';
 const IDENTITY_EXTENSIONS: readonly string[] = [EXTENSION.identityReliability, EXTENSION.birthPlace];
 
 /** The traits of the identity alone: what the operator compares, and no address, contact or anything else. */
-function traitsOnly(patient: JsonObject): JsonObject {
+function traitsOnly(patient: JsonObject): Resource {
   const keep = (name: string, wanted: (item: JsonObject) => boolean): JsonObject => {
     const kept = asArray(patient[name])
       .map(asObject)
@@ -69,17 +69,33 @@ const SENTENCES: Readonly<Record<QuarantineReason, string>> = {
   'subject-unknown': 'the person whom the feed names cannot be resolved',
 };
 
+/** What is kept of a refused feed, which may have been no valid R4 at all: each part where it is. */
+function soundParts(work: Work, { identity, masterIdentifier }: Quarantine) {
+  const sound = (resource: Resource): boolean => work.deps.validator.validate(resource).length === 0;
+  const traits = identity === undefined ? undefined : traitsOnly(identity);
+  const named = { type: input('document'), valueIdentifier: masterIdentifier ?? {} };
+  return {
+    identity: traits !== undefined && sound(traits) ? traits : undefined,
+    masterIdentifier:
+      masterIdentifier !== undefined &&
+      sound({ resourceType: 'Task', status: 'requested', intent: 'order', input: [named] })
+        ? masterIdentifier
+        : undefined,
+  };
+}
+
 /** Files the Task of a refused feed, in the unit that records the refusal; an open one of the same deposit and reason stands for both. */
 export async function fileQuarantine(work: Work, found: Quarantine): Promise<void> {
-  const { reason, identity, masterIdentifier, person } = found;
-  const key = quarantineKey(work.caller.structure, masterIdentifier, reason);
+  const { reason, person } = found;
+  const { identity, masterIdentifier } = soundParts(work, found);
+  const key = quarantineKey({ by: work.caller.structure, document: masterIdentifier, reason, person, identity });
   const same = await everyMatch(work, 'Task', [term('_quarantine', key)]);
   if (same.some((task) => OPEN.includes(asText(parsed(task)['status']) ?? ''))) return;
   await quarantine(work, {
     person,
     reason: SENTENCES[reason],
     reasonCode: reason,
-    ...(identity === undefined ? {} : { contained: [traitsOnly(identity)] }),
+    ...(identity === undefined ? {} : { contained: [identity] }),
     input: [
       ...(identity === undefined
         ? []

@@ -55,18 +55,35 @@ export function quarantine(work: Work, quarantined: Quarantined): Promise<Versio
   });
 }
 
-/** What makes two quarantined deposits one: the structure, the document's masterIdentifier, the reason. */
-export const quarantineKey = (
-  by: string | undefined,
-  document: JsonObject | undefined,
-  reason: string | undefined,
-): string => [by ?? '', asText(document?.['system']) ?? '', asText(document?.['value']) ?? '', reason ?? ''].join('|');
+type Deposit = {
+  readonly by: string | undefined;
+  readonly document: JsonObject | undefined;
+  readonly reason: string | undefined;
+  readonly person: string | undefined;
+  readonly identity: JsonObject | undefined;
+};
+
+/** What makes two quarantined deposits one: the structure, the reason, and the document's masterIdentifier; where there is none, whose it is. */
+export const quarantineKey = ({ by, document, reason, person, identity }: Deposit): string => {
+  const whose = asArray(identity?.['identifier']).map((i) => asText(asObject(i)?.['value']) ?? '');
+  const named =
+    document === undefined
+      ? [person ?? '', ...whose]
+      : [asText(document['system']) ?? '', asText(document['value']) ?? ''];
+  return [by ?? '', ...named, reason ?? ''].join('|');
+};
 
 const keyOfTask = (task: Resource): string => {
   const inputs = asArray(task['input']).map(asObject);
   const document = asObject(inputs.find((i) => i?.['valueIdentifier'] !== undefined)?.['valueIdentifier']);
   const [reason] = codingsOf(task['reasonCode']);
-  return quarantineKey(referenceOf(task['requester']), document, reason?.code);
+  return quarantineKey({
+    by: referenceOf(task['requester']),
+    document,
+    reason: reason?.code,
+    person: referenceOf(task['for']),
+    identity: asObject(asArray(task['contained'])[0]),
+  });
 };
 
 /** What the operator says about a Task: how far it is, and a note. */

@@ -90,8 +90,8 @@ export const HTTP: readonly PlantedBug[] = [
     id: 'http/page-served-as-a-page',
     fault: 'D-01: a page or a drawing that was fed leaves under its own type, as something that a browser runs.',
     file: 'server/app/interactions/binary.ts',
-    find: 'declared === undefined || RUN_BY_BROWSERS.test(declared)',
-    replace: 'declared === undefined || (declared === "" && RUN_BY_BROWSERS.test(declared))',
+    find: '!isMediaType(declared) || RUN_BY_BROWSERS.test(declared)',
+    replace: '!isMediaType(declared) || (declared === "" && RUN_BY_BROWSERS.test(declared))',
     caughtBy: ['test/blackbox/hostile-content.test.ts#what a professional feeds comes back'],
   },
 ];

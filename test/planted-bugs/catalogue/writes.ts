@@ -79,7 +79,7 @@ export const WRITES: readonly PlantedBug[] = [
     id: 'writes/replacement-loses-the-mask',
     fault: 'W3: a replacement of a masked document is not masked.',
     file: DOCUMENT,
-    find: 'if (replaced.value !== undefined) for (const kept of labelsOf(parsed(replaced.value))) set.add(kept);',
+    find: 'if (replaced.value !== undefined) for (const kept of labelsKept(work, replaced.value)) set.add(kept);',
     replace: '',
     caughtBy: [`${DOCUMENTS}#W3: a replacement`],
   },
