@@ -215,13 +215,21 @@ const WITHOUT_GROUND: ReadonlySet<RuleId> = new Set(['A3', 'A4', 'A5']);
 /** Permits are told by their ground, the item's own row where there is none. */
 const LEADS: readonly RuleId[] = ['A3', 'A4', 'A5', 'C7', 'D1a', 'D6', 'D5', 'D7', 'D8', 'D9', 'D11', 'D10', 'D12'];
 
+/** The holder's side has one ground, whatever it looks at: the rows of section 4 speak of professionals. */
+const GROUND_OF_SIDE: Readonly<Partial<Record<Caller['kind'], ReasonKey>>> = {
+  patient: 'S1:own',
+  representative: 'C7',
+};
+
 /**
  * The reasons worth telling, in order. Of a denial: the gate top down, then the item; a state, a profession or a block that shuts the
- * gate makes the lack of an authorisation superfluous. Of a permit: the ground.
+ * gate makes the lack of an authorisation superfluous. Of a permit: the ground; `kind` is who asked, where it is known.
  */
-export function leadingReasons({ effect, rules }: Reasons): readonly RuleId[] {
+export function leadingReasons({ effect, rules }: Reasons, kind?: Caller['kind']): readonly ReasonKey[] {
   if (effect === 'permit') {
     const written = rules.filter((rule) => rule.startsWith('W'));
+    const ground = kind === undefined ? undefined : GROUND_OF_SIDE[kind];
+    if (written.length === 0 && ground !== undefined) return [ground];
     const lead = LEADS.find((rule) => rules.includes(rule)) ?? rules[0];
     return written.length > 0 ? written : lead === undefined ? [] : [lead];
   }
@@ -239,7 +247,7 @@ export async function tellingReasons(
 ): Promise<readonly ReasonKey[]> {
   const keys: ReasonKey[] = [];
   const lifted = reasons.effect === 'permit' && reasons.rules.includes('L1') ? ['L1'] : [];
-  for (const rule of [...leadingReasons(reasons), ...lifted]) {
+  for (const rule of [...leadingReasons(reasons, asking.caller.kind), ...lifted]) {
     let found: ReasonKey | undefined;
     for (const ground of DETAILS[reasons.effect][rule]?.(asking, type) ?? []) {
       if (await holds(ground.where)) {

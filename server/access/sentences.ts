@@ -70,7 +70,16 @@ const PERMIT: Readonly<Record<ReasonKey, Line>> = {
     'They are its author: they see its description, not its content.',
   ),
   'D1a:item': plain('Il en est l’auteur.', 'They are its author.'),
-  D2: plain('Il peut voir vos volontés, vaccins et proches.', 'They may see wishes, vaccines and contacts.'),
+  D2: voiced(
+    {
+      fr: 'Il peut voir vos volontés, vos vaccins et vos proches.',
+      en: 'They may see your wishes, vaccines and contacts.',
+    },
+    {
+      fr: 'Il peut voir les volontés, les vaccins et les proches de la personne.',
+      en: 'They may see the person’s wishes, vaccines and contacts.',
+    },
+  ),
   D3: plain('Le profil médical est partagé.', 'The medical profile is shared.'),
   D4: plain('Les remboursements lui sont ouverts.', 'Reimbursements are open to them.'),
   D5: plain('Il participe à cet échange.', 'They take part in this exchange.'),
@@ -123,6 +132,10 @@ const PERMIT: Readonly<Record<ReasonKey, Line>> = {
     { fr: 'Votre espace est ouvert.', en: 'Your space is open.' },
     { fr: 'L’espace de la personne est ouvert.', en: 'The person’s space is open.' },
   ),
+  'S1:own': voiced(
+    { fr: 'Il s’agit de votre propre espace.', en: 'This is your own space.' },
+    { fr: 'La personne consulte son propre espace.', en: 'The person looks at their own space.' },
+  ),
   S3: plain('Les dix ans de l’archive sont passés.', 'The ten years of the archive are over.'),
   T3: plain('La période est lisible.', 'The period can be read.'),
   W1: plain('Un document a été ajouté.', 'A document was added.'),
@@ -140,8 +153,8 @@ const PERMIT: Readonly<Record<ReasonKey, Line>> = {
   W13: plain('L’identité a été mise à jour.', 'The identity was updated.'),
   W14: plain('L’annuaire a été mis à jour.', 'The directory was updated.'),
   W15: plain(
-    'Une déclaration de l’Assurance Maladie a été écrite.',
-    'A declaration of the health insurance was written.',
+    'Une déclaration ou l’état de l’espace a été enregistré.',
+    'A declaration or the state of the space was recorded.',
   ),
   W16: plain('Une équipe de soins a été mise à jour.', 'A care team was updated.'),
   W17: plain('Un rendez-vous a été mis à jour.', 'An appointment was updated.'),
@@ -299,6 +312,21 @@ export function textOf(keys: readonly ReasonKey[], effect: Effect, voice: Voice)
   const once = (texts: readonly string[]): string => [...new Set(texts)].join(' ');
   return { fr: once(said.map((l) => l.fr)), en: once(said.map((l) => l.en)) };
 }
+
+/** The same, of an act of the holder themself: the refusals of writing speak of whoever acts. */
+export function ofHolder({ fr, en }: Bilingual, voice: Voice): Bilingual {
+  const holder = voice === 'holder';
+  return {
+    fr: fr.replaceAll('Il ne peut pas', holder ? 'Vous ne pouvez pas' : 'La personne ne peut pas'),
+    en: en.replaceAll('They may not', holder ? 'You may not' : 'The person may not'),
+  };
+}
+
+/** Of an item that was looked at once. */
+export const DELETED_SINCE: Bilingual = {
+  fr: 'Cet élément a été supprimé depuis.',
+  en: 'This item was deleted since.',
+};
 
 /** The same, told of an earlier time. */
 export const atThatTime = ({ fr, en }: Bilingual): Bilingual => ({

@@ -14,6 +14,7 @@ export type AuditReading = {
   readonly interaction: string;
   /** The resource of the requestor; absent for a backend without one. */
   readonly actor: Ref | undefined;
+  /** As the token or the event names them; of a requestor without a resource, what it is identified by. */
   readonly actorName: string | undefined;
   /** The structure that a professional acted for. */
   readonly structure: Ref | undefined;
@@ -45,7 +46,7 @@ export function readEvent(event: JsonObject): AuditReading {
     interaction: asCoding(asArray(event['subtype'])[0]).code ?? '',
     // INVARIANT: the server wrote a literal reference there, or none.
     actor: referenceOf(requestor?.['who']) as Ref | undefined,
-    actorName: asText(requestor?.['name']),
+    actorName: asText(requestor?.['name']) ?? designationOf(asObject(requestor?.['who'])),
     // INVARIANT: as above.
     structure: referenceOf(performing?.['who']) as Ref | undefined,
     profession: allCodings(requestor?.['role']).find((c) => c.system === SYSTEM.profession)?.code,
@@ -66,6 +67,10 @@ export function readEvent(event: JsonObject): AuditReading {
     searched: query === undefined ? undefined : searchedType(query),
   };
 }
+
+/** What stands for a requestor without a resource: the name of the server itself, or the identifier of who acts for the host. */
+const designationOf = (who: JsonObject | undefined): string | undefined =>
+  asText(who?.['display']) ?? asText(asObject(who?.['identifier'])?.['value']);
 
 /** `Patient/DocumentReference?_id` is a search in a compartment: the last type is what is looked for. */
 function searchedType(query: string): string | undefined {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { careTeamBody, EX, type Resource, relatedPersonBody } from '../support/fhir-bodies.ts';
 import { serverExists } from '../support/server.ts';
 import {
+  type Ask,
   DAY,
   del,
   entriesOf,
@@ -971,6 +972,34 @@ describe.skipIf(!serverExists())('writing rights', () => {
       ],
     );
     expect(await s.versionsOf(h, ref)).toBe(2);
+  });
+
+  it('contract: whoever said so is the caller or the holder, when an entry is changed too', async () => {
+    const p = await s.person();
+    const ref = await s.made(
+      s.holder(p),
+      post(s.consent(p, 'professional-access', 'permit', { actor: s.known('dr1') })),
+    );
+    const entry = (performer: string, declared = false): Ask =>
+      put(
+        s.consent(p, 'professional-access', 'permit', {
+          actor: s.known('dr1'),
+          performer,
+          declared,
+          id: ref.replace('Consent/', ''),
+        }),
+      );
+    const another = [{ op: 'replace', path: '/performer/0/reference', value: s.known('dr3') }];
+    await s.table(
+      [p],
+      [
+        ['another professional, by update', s.holder(p), entry(s.known('dr3')), 422, 'W9'],
+        ['another professional, by patch', s.holder(p), patch(ref, another), 422, 'W9'],
+        ['themselves, over the holder', s.professional('dr1'), entry(s.known('dr1'), true), 200],
+        ['another, by a professional', s.professional('dr1'), entry(s.known('dr2'), true), 422, 'W9'],
+        ['ended by the holder: the professional stays', s.holder(p), s.end(ref), 200],
+      ],
+    );
   });
 
   it('W15: the state of the space', async () => {

@@ -5,8 +5,9 @@
 import { type Bilingual, ORIGIN_LABELS, type Origin, PURPOSE_LABELS, RIGHT_LABELS } from '../../access/sentences.ts';
 import { careTeamMembers, careTeamStructure, denied, readConsent } from '../../access/space.ts';
 import { type AuditReading, readEvent } from '../../audit/read-event.ts';
+import { EXTENSION } from '../../fhir/canonical.ts';
 import { FOREVER, NEVER_BEFORE, readDate } from '../../fhir/interval.ts';
-import { asObject } from '../../fhir/json.ts';
+import { asObject, extensionOf } from '../../fhir/json.ts';
 import { fail, malformed, ok, type Result } from '../../fhir/result.ts';
 import { codeAlone } from '../../fhir/search-value.ts';
 import type { Instant, Json, JsonObject, Key, Ref } from '../../fhir/types.ts';
@@ -49,6 +50,9 @@ type Period = { readonly from: Instant; readonly to: Instant };
 /** Somebody as the register names them. */
 type Named = { readonly reference: Ref; readonly name?: string };
 
+/** Who accessed: without a resource of their own (the host, the server itself) only named, as the event names them. */
+type Accessor = Named | { readonly reference?: undefined; readonly name: string };
+
 /** One right: one entry, or one membership of a team, from when it counted until it did not. */
 type Right = {
   readonly kind: string;
@@ -72,7 +76,7 @@ type Right = {
 
 /** Accesses of one actor in one place for one purpose, none more than half an hour after the other. */
 type Visit = {
-  readonly actor?: Named;
+  readonly actor?: Accessor;
   readonly structure?: Named;
   readonly purpose?: string;
   readonly purposeLabel?: Bilingual;
@@ -100,12 +104,44 @@ export type RegisterPage = {
   readonly next?: string;
 };
 
-type Asked = Period & { readonly view: 'fhir' | 'page'; readonly count: number; readonly cursor: string | undefined };
+type Asked = Period & {
+  readonly view: 'fhir' | 'page';
+  readonly count: number;
+  readonly cursor: string | undefined;
+  /** What was asked for, as a later page asks again. */
+  readonly given: readonly (readonly [name: string, value: string])[];
+};
+
+/** What a Parameters may state, with the elements that hold it. */
+const STATED: Readonly<Record<string, readonly string[]>> = {
+  start: ['valueDate', 'valueDateTime', 'valueInstant'],
+  end: ['valueDate', 'valueDateTime', 'valueInstant'],
+  view: ['valueCode'],
+  _count: ['valueInteger', 'valuePositiveInt'],
+};
+
+const primitive = (value: Json | undefined): string | undefined =>
+  value === undefined || value === null || typeof value === 'object' ? undefined : String(value);
+
+/** What is asked for, by name: in the address, or in a Parameters; not in both. */
+function readGiven(request: FhirRequest): Result<ReadonlyMap<string, string>> {
+  const stated = readParameters(request, Object.keys(STATED));
+  if (!stated.ok) return stated;
+  const query = readQuery(request, [...Object.keys(STATED), '_cursor']);
+  if (!query.ok) return query;
+  const given = new Map(query.value);
+  for (const [name, parameter] of stated.value) {
+    if (given.has(name)) return malformed(`the parameter \`${name}\` stands once`, name);
+    const elements = STATED[name] ?? [];
+    const text = elements.map((element) => primitive(parameter[element])).find((value) => value !== undefined);
+    if (text === undefined) return malformed(`\`${name}\` has a \`${elements[0]}\``, name);
+    given.set(name, text);
+  }
+  return ok(given);
+}
 
 function readAsked(request: FhirRequest): Result<Asked> {
-  const stated = readParameters(request, []);
-  if (!stated.ok) return stated;
-  const query = readQuery(request, ['start', 'end', 'view', '_count', '_cursor']);
+  const query = readGiven(request);
   if (!query.ok) return query;
   const bound = (name: 'start' | 'end'): Result<Instant | undefined> => {
     const value = query.value.get(name);
@@ -130,6 +166,7 @@ function readAsked(request: FhirRequest): Result<Asked> {
     view,
     count: Math.min(Number(asked ?? ACCESSES), MOST_ACCESSES),
     cursor: query.value.get('_cursor'),
+    given: [...query.value].filter(([name]) => name !== '_cursor'),
   });
 }
 
@@ -151,6 +188,8 @@ type Stated = {
   readonly structure: Ref | undefined;
   readonly lo: Instant;
   readonly hi: Instant;
+  /** It says that a professional declared it. */
+  readonly declared: boolean;
 };
 
 const actorRef = (text: string | undefined): Ref | undefined =>
@@ -160,7 +199,9 @@ function statedByConsent(consent: JsonObject): readonly Stated[] {
   const { kind, active, effect, actors, lo, hi } = readConsent(consent);
   if (kind === undefined || !active || (effect !== 'permit' && effect !== 'deny') || kind === 'space-existence')
     return [];
-  return [{ key: `${kind} ${effect}`, effect, kind, actor: actorRef(actors[0]), structure: undefined, lo, hi }];
+  const declared = extensionOf(consent, EXTENSION.declared)?.['valueBoolean'] === true;
+  const key = `${kind} ${effect} ${declared}`;
+  return [{ key, effect, kind, actor: actorRef(actors[0]), structure: undefined, lo, hi, declared }];
 }
 
 function statedByTeam(team: JsonObject): readonly Stated[] {
@@ -173,34 +214,39 @@ function statedByTeam(team: JsonObject): readonly Stated[] {
     structure,
     lo,
     hi,
+    declared: false,
   }));
 }
 
-/** A right as it ran: the versions that say the same one after another are one run. */
+/** A right as it ran: the time in which versions that follow one another said it, as far as the period that each gave reaches. */
 type Run = Stated & { readonly since: Instant; readonly until: Instant };
 
-/** The runs of what the versions of one resource (newest first) say; each ends when a later version does not say it any more. */
+/**
+ * The runs of what the versions of one resource (newest first) say. A version counts from when it was written until the next one was, within
+ * the period that it states; a run goes on while one counts where the one before it stopped.
+ */
 function runsOf(versions: readonly Version[], stated: (resource: JsonObject) => readonly Stated[]): readonly Run[] {
   const runs: Run[] = [];
-  const open = new Map<string, { readonly first: Instant; readonly last: Stated }>();
-  const close = (key: string, at: Instant): void => {
-    const run = open.get(key);
-    open.delete(key);
-    if (run === undefined) return;
-    const since = Math.max(run.first, run.last.lo);
-    const until = Math.min(at, run.last.hi);
-    if (since < until) runs.push({ ...run.last, since, until });
-  };
-  for (const version of [...versions].reverse()) {
-    const says = version.deleted ? [] : stated(parsed(version));
-    for (const key of [...open.keys()]) if (!says.some((s) => s.key === key)) close(key, version.lastUpdated);
-    for (const s of says) open.set(s.key, { first: open.get(s.key)?.first ?? version.lastUpdated, last: s });
+  const latest = new Map<string, Run>();
+  const oldestFirst = [...versions].reverse();
+  for (const [index, version] of oldestFirst.entries()) {
+    const replaced = oldestFirst[index + 1]?.lastUpdated ?? FOREVER;
+    for (const says of version.deleted ? [] : stated(parsed(version))) {
+      const since = Math.max(version.lastUpdated, says.lo);
+      const until = Math.min(replaced, says.hi);
+      if (since >= until) continue;
+      const earlier = latest.get(says.key);
+      const goesOn = earlier !== undefined && earlier.until === since;
+      const run = { ...says, since: goesOn ? earlier.since : since, until };
+      if (goesOn) runs[runs.indexOf(earlier)] = run;
+      else runs.push(run);
+      latest.set(says.key, run);
+    }
   }
-  for (const key of [...open.keys()]) close(key, FOREVER);
   return runs;
 }
 
-/** Which side wrote an entry tells its origin. */
+/** Which side wrote an entry tells its origin; one that a professional writes says that it is declared (W9), also over one of the person's side. */
 const ORIGINS: Readonly<Record<string, Origin>> = {
   professional: 'declared',
   holder: 'given',
@@ -222,7 +268,8 @@ async function rightsOf(listing: Listing, type: 'Consent' | 'CareTeam'): Promise
     const within = runs.filter((run) => run.since < period.to && run.until > period.from);
     if (within.length > 0) work.traces.push({ owner: current.owner, item: `${type}/${current.id}` });
     for (const run of within) {
-      const origin = type === 'CareTeam' ? 'team' : (ORIGINS[current.filing.side ?? ''] ?? 'operator');
+      const origin =
+        type === 'CareTeam' ? 'team' : run.declared ? 'declared' : (ORIGINS[current.filing.side ?? ''] ?? 'operator');
       const stands = run.since <= work.now && work.now < run.until && !(type === 'CareTeam' && teamsShut);
       rights.push(await rightOf(listing, { run, origin, stands, source: `${type}/${current.id}` }));
     }
@@ -312,7 +359,11 @@ async function visitOf(work: Work, accesses: readonly Access[]): Promise<Visit> 
   const label = purpose === undefined ? undefined : PURPOSE_LABELS[purpose];
   const name = actor === undefined ? actorName : ((await nameOf(work, actor)) ?? actorName);
   return {
-    ...(actor === undefined ? {} : { actor: { reference: actor, ...(name === undefined ? {} : { name }) } }),
+    ...(actor === undefined
+      ? name === undefined
+        ? {}
+        : { actor: { name } }
+      : { actor: { reference: actor, ...(name === undefined ? {} : { name }) } }),
     ...(structure === undefined ? {} : { structure: await named(work, structure) }),
     ...(purpose === undefined ? {} : { purpose }),
     ...(label === undefined ? {} : { purposeLabel: label }),
@@ -346,14 +397,13 @@ function openBookmark(work: Work, cursor: string | undefined, context: string): 
   return work.now - bookmark.made <= CURSOR_LIFE ? ok(bookmark) : refused;
 }
 
-function nextLink(work: Work, request: FhirRequest, { key, context, last }: Next): string {
+function nextLink(work: Work, { key, context, last, given }: Next): string {
   const sealed = work.deps.cursors.seal(JSON.stringify({ made: work.now, after: last.position }), context);
-  const kept = request.query.filter(([name]) => ['start', 'end', 'view', '_count'].includes(name));
-  const query = [...kept, ['_cursor', sealed] as const].map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+  const query = [...given, ['_cursor', sealed] as const].map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
   return `${work.deps.baseUrl}/Patient/${key.id}/$access-register?${query.join('&')}`;
 }
 
-type Next = { readonly key: Key; readonly context: string; readonly last: Match };
+type Next = Pick<Asked, 'given'> & { readonly key: Key; readonly context: string; readonly last: Match };
 
 export async function accessRegister(work: Work, request: FhirRequest, key: Key): Promise<Result<Answer>> {
   for (const type of ['Patient', 'Consent', 'AuditEvent']) {
@@ -370,7 +420,7 @@ export async function accessRegister(work: Work, request: FhirRequest, key: Key)
   const person: Ref = `Patient/${key.id}`;
   work.persons.add(person);
   if (patient.deleted) return fail({ code: 'gone' });
-  const { from, to, count: limit, cursor, view } = asked.value;
+  const { from, to, count: limit, cursor, view, given } = asked.value;
   const context = JSON.stringify([work.caller.self ?? '', work.caller.claims.clientId, key.id, from, to, limit, view]);
   const bookmark = openBookmark(work, cursor, context);
   if (!bookmark.ok) return bookmark;
@@ -411,7 +461,7 @@ export async function accessRegister(work: Work, request: FhirRequest, key: Key)
     rights: inOrder(rights),
     visits,
     leftOut: teams ? [] : ['CareTeam'],
-    ...(last === undefined ? {} : { next: nextLink(work, request, { key, context, last }) }),
+    ...(last === undefined ? {} : { next: nextLink(work, { key, context, last, given }) }),
   };
   return ok(
     view === 'page'
@@ -432,7 +482,7 @@ const descending = (text: string): string => text.replace(/[0-9]/g, (digit) => S
 
 // ---- as FHIR ------------------------------------------------------------------------------------------------------
 
-const namedParameter = (name: string, value: Named | undefined): readonly Parameter[] =>
+const namedParameter = (name: string, value: Accessor | undefined): readonly Parameter[] =>
   value === undefined ? [] : [reference(name, value.reference, value.name)];
 const instantParameter = (name: string, value: string | undefined): readonly Parameter[] =>
   value === undefined ? [] : [instant(name, Date.parse(value))];

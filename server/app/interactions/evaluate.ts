@@ -69,7 +69,10 @@ const NOT_COUNTED: readonly string[] = [
   'Binary',
 ];
 
-const LABEL_CODES: Readonly<Record<string, boolean>> = { mask: true, unmask: false };
+const LABEL_CODES: ReadonlyMap<string, boolean> = new Map([
+  ['mask', true],
+  ['unmask', false],
+]);
 
 function readDraft(request: FhirRequest): Result<Draft> {
   const query = readQuery(request, []);
@@ -86,7 +89,7 @@ function readDraft(request: FhirRequest): Result<Draft> {
       : ok({ kind: 'consent', resource });
   }
   const ref = referenceOf(item?.['valueReference']);
-  const set = LABEL_CODES[asText(label?.['valueCode']) ?? ''];
+  const set = LABEL_CODES.get(asText(label?.['valueCode']) ?? '');
   if (
     consent !== undefined ||
     ref === undefined ||

@@ -2,6 +2,7 @@
  * `AuditEvent/[id]/$explain`: why an access was allowed or refused then, from the rights and the items as they stood when it was recorded
  * (docs/explanations.md). What was recorded is what happened; the reconstruction says why. rules.md O4, D8.
  */
+
 import {
   type Holds,
   judge,
@@ -11,7 +12,15 @@ import {
   type Supposed,
   tellingReasons,
 } from '../../access/explain.ts';
-import { atThatTime, type Effect, type ReasonKey, textOf } from '../../access/sentences.ts';
+import {
+  atThatTime,
+  type Bilingual,
+  DELETED_SINCE,
+  type Effect,
+  ofHolder,
+  type ReasonKey,
+  textOf,
+} from '../../access/sentences.ts';
 import { careTeamMembers, careTeamStructure, readConsent } from '../../access/space.ts';
 import { type AuditReading, readEvent } from '../../audit/read-event.ts';
 import type { IndexEntry } from '../../fhir/index-entry.ts';
@@ -41,7 +50,7 @@ import {
   sentence,
 } from './parameters.ts';
 import { bodyFor, inScope } from './read.ts';
-import { verdictOn, voiceOf } from './who-can-see.ts';
+import { documentsFollowed, verdictOn, voiceOf } from './who-can-see.ts';
 
 /** The actions by which something was looked at: R4 AuditEvent.action. */
 const LOOKING: readonly string[] = ['R', 'E'];
@@ -210,7 +219,16 @@ async function nowParameters(work: Work, scene: Scene): Promise<readonly Paramet
   for (const item of reading.items.slice(0, MOST_ITEMS)) {
     const key = keyOf(item);
     if (!work.deps.declarations.has(key.type) || key.type === 'AuditEvent') continue;
-    const { permit, rules, told } = await verdictOn(work, { key, person, documents: [] }, supposed);
+    const current = await work.unit.read(key, work.access.sight(key.type));
+    // Whoever sees what was deleted gets nothing of it (410).
+    if (current?.deleted === true) {
+      verdicts.push(
+        group('now', [reference('item', item), code('decision', 'deny'), sentence('sentence', DELETED_SINCE)]),
+      );
+      continue;
+    }
+    const documents = current === undefined ? [] : documentsFollowed(current);
+    const { permit, rules, told } = await verdictOn(work, { key, person, documents }, supposed);
     const effect = permit ? 'permit' : 'deny';
     verdicts.push(
       group('now', [
@@ -240,7 +258,7 @@ async function spaceNow(work: Work, { reading, person, supposed }: Scene): Promi
       code('type', type),
       code('decision', effect),
       ...codes('rule', reasons.rules),
-      sentence('sentence', textOf(leadingReasons({ ...reasons, effect }), effect, voiceOf(work))),
+      sentence('sentence', textOf(leadingReasons({ ...reasons, effect }, supposed.kind), effect, voiceOf(work))),
     ]),
   ];
 }
@@ -248,7 +266,11 @@ async function spaceNow(work: Work, { reading, person, supposed }: Scene): Promi
 async function whoParameters(work: Work, reading: AuditReading): Promise<readonly Parameter[]> {
   const { actor, actorName, structure, profession, purpose } = reading;
   return [
-    ...(actor === undefined ? [] : [reference('actor', actor, (await nameOf(work, actor)) ?? actorName)]),
+    ...(actor !== undefined
+      ? [reference('actor', actor, (await nameOf(work, actor)) ?? actorName)]
+      : actorName !== undefined
+        ? [reference('actor', undefined, actorName)]
+        : []),
     ...(structure === undefined ? [] : [reference('structure', structure, await nameOf(work, structure))]),
     ...(profession === undefined ? [] : [code('profession', profession)]),
     ...(purpose === undefined ? [] : [code('purpose', purpose)]),
@@ -280,9 +302,14 @@ export async function explainAccess(work: Work, request: FhirRequest, key: Key):
     code('decision', effect),
     ...codes('rule', reading.rules),
   ];
-  const recorded = leadingReasons({ effect, rules: reading.rules });
+  const recorded = leadingReasons({ effect, rules: reading.rules }, supposed?.kind);
+  const voice = voiceOf(work);
+  const told = (keys: readonly ReasonKey[]): Bilingual => {
+    const text = textOf(keys, effect, voice);
+    return atThatTime(supposed?.kind === 'patient' ? ofHolder(text, voice) : text);
+  };
   if (person === undefined || supposed === undefined) {
-    parameters.push(sentence('sentence', atThatTime(textOf(recorded, effect, voiceOf(work)))));
+    parameters.push(sentence('sentence', told(recorded)));
     return ok({ status: 200, body: parametersText(parameters) });
   }
   const past = await spaceAt(work.unit, person, reading.recorded);
@@ -293,7 +320,7 @@ export async function explainAccess(work: Work, request: FhirRequest, key: Key):
   parameters.push(
     ...(retold ? [flag('reconstructed', found !== undefined)] : []),
     ...(found === undefined ? [] : codes('ground', found.told)),
-    sentence('sentence', atThatTime(textOf(found?.told ?? recorded, effect, voiceOf(work)))),
+    sentence('sentence', told(found?.told ?? recorded)),
     ...(await factsOf(work, past.versions, { supposed, at: reading.recorded })),
     ...(await nowParameters(work, scene)),
   );

@@ -20,10 +20,10 @@ import { mayTry } from './write.ts';
 /** The types on which labels are changed by operations. */
 export const LABELLED_TYPES = ['DocumentReference', 'Immunization', 'RelatedPerson'] as const;
 
-const WHO: Readonly<Record<string, VisibilityLabel>> = {
-  patient: HIDDEN_FROM_PATIENT,
-  representatives: HIDDEN_FROM_REPRESENTATIVES,
-};
+const WHO: ReadonlyMap<string, VisibilityLabel> = new Map([
+  ['patient', HIDDEN_FROM_PATIENT],
+  ['representatives', HIDDEN_FROM_REPRESENTATIVES],
+]);
 
 type Asked = { readonly label: VisibilityLabel; readonly set: boolean; readonly stated: boolean | undefined };
 
@@ -53,7 +53,7 @@ function readParameters(operation: string, body: Json | undefined): Result<Asked
       return ok({ label: MASKED, set: false, stated: undefined });
     default: {
       const name = known[operation] ?? '';
-      const label = WHO[asText(parameterNamed(parameters, name)?.['valueCode']) ?? ''];
+      const label = WHO.get(asText(parameterNamed(parameters, name)?.['valueCode']) ?? '');
       if (label === undefined) return malformed(`\`${name}\` is the code \`patient\` or \`representatives\``);
       return ok({ label, set: operation === '$hide', stated: undefined });
     }

@@ -19,9 +19,13 @@ export const instant = (name: string, value: Instant): Parameter => ({
   name,
   valueInstant: new Date(value).toISOString(),
 });
-export const reference = (name: string, value: string, display?: string): Parameter => ({
+/** A reference with its display, or a display alone. */
+export const reference = (name: string, value: string | undefined, display?: string): Parameter => ({
   name,
-  valueReference: { reference: value, ...(display === undefined ? {} : { display }) },
+  valueReference: {
+    ...(value === undefined ? {} : { reference: value }),
+    ...(display === undefined ? {} : { display }),
+  },
 });
 export const group = (name: string, part: readonly Parameter[]): Parameter => ({ name, part });
 export const sentence = (name: string, { fr, en }: Bilingual): Parameter =>

@@ -61,13 +61,14 @@ export async function verdictOn(work: Work, { key, person, documents }: Asked, s
       ? await work.unit.test(key, access.asking.follow('DocumentReference', 'with-content'), ALL)
       : undefined;
   const { rules, told } = await reasonsOn(work, key, access);
-  if (permit || documents.length === 0) return { permit, content, rules, told };
-  const followed = await documentReasons(work, documents, access);
+  const followed = await documentReasons(work, documents, { access, permit });
+  // What follows a document is open for the document's reasons; its own is that it follows.
+  const alone = followed.told.length === 0;
   return {
     permit,
     content,
     rules: [...new Set([...rules, ...followed.rules])],
-    told: [...new Set([...told, ...followed.told])],
+    told: alone ? told : permit ? followed.told : [...new Set([...told, ...followed.told])],
   };
 }
 
@@ -87,7 +88,15 @@ const FOLLOWING: Readonly<Record<string, (item: Version) => readonly string[]>> 
   Provenance: (item) => documentsNamed(parsed(item)),
 };
 
-async function documentReasons(work: Work, documents: readonly string[], access: Access): Promise<Why> {
+/** The documents that an item follows, as it names them; none for what follows no document. */
+export const documentsFollowed = (item: Version): readonly string[] => FOLLOWING[item.type]?.(item) ?? [];
+
+/** Why the documents that are open are, or why those that are not are not. */
+async function documentReasons(
+  work: Work,
+  documents: readonly string[],
+  { access, permit }: { readonly access: Access; readonly permit: boolean },
+): Promise<Why> {
   const content = access.asking.follow('DocumentReference', 'with-content');
   const rules = new Set<string>();
   const told = new Set<ReasonKey>();
@@ -95,7 +104,7 @@ async function documentReasons(work: Work, documents: readonly string[], access:
     const key = keyOf(ref);
     // The documents of an item that the caller sees are documents that the caller sees.
     const document = await work.unit.read(key, work.access.visible(key.type));
-    if (document === undefined || (await work.unit.test(key, content, ALL))) continue;
+    if (document === undefined || (await work.unit.test(key, content, ALL)) !== permit) continue;
     const why = await reasonsOn(work, key, access);
     for (const rule of why.rules) rules.add(rule);
     for (const reason of why.told) told.add(reason);
@@ -194,7 +203,7 @@ export async function whoCanSee(work: Work, request: FhirRequest, key: Key): Pro
     drafts: [],
   });
   const parameters: Parameter[] = [reference('item', `${key.type}/${key.id}`, titleOf(item.value))];
-  const asked = { key, person, documents: FOLLOWING[key.type]?.(item.value) ?? [] };
+  const asked = { key, person, documents: documentsFollowed(item.value) };
   for (const actor of actors) parameters.push(...(await actorParameters(work, asked, actor)));
   parameters.push(
     ...(await softwareParameters(work, asked, item.value.filing.authorStructure)),

@@ -223,13 +223,15 @@ async function byIdentifier(
   return undefined;
 }
 
-/** Who said so: a person who is named must be the caller, or the holder (contract.md: checked for persons only). */
-function checkPerformer(work: Work, consent: Resource, person: Ref): Result<void> {
-  const named = asArray(consent['performer'])
-    .map(referenceOf)
-    .filter((r) => r !== undefined)
-    .filter((r) => /^(Patient|RelatedPerson|Practitioner)\//.test(r));
-  return named.every((r) => r === work.caller.self || r === person)
+/** Who said so: a person who is named must be the caller, or the holder (contract.md: checked for persons only); whoever was named before stays. */
+function checkPerformer(work: Work, consent: Resource, person: Ref, before?: Resource): Result<void> {
+  const persons = (entry: Resource | undefined) =>
+    asArray(entry?.['performer'])
+      .map(referenceOf)
+      .filter((r) => r !== undefined)
+      .filter((r) => /^(Patient|RelatedPerson|Practitioner)\//.test(r));
+  const already = persons(before);
+  return persons(consent).every((r) => r === work.caller.self || r === person || already.includes(r))
     ? ok(undefined)
     : unprocessable('a person who performs is the caller or the holder', 'Consent.performer', 'W9');
 }
@@ -538,6 +540,8 @@ async function update(work: Work, change: Change, consent: Resource): Promise<Re
   }
   const allowed = await mayWrite(work, checked.value, change.current);
   if (!allowed.ok) return allowed;
+  const performer = checkPerformer(work, consent, person, change.current);
+  if (!performer.ok) return performer;
   const done = await consequences(work, checked.value, change.before.id, change.current);
   if (!done.ok) return done;
   return ok({
