@@ -789,7 +789,10 @@ function denseItems(id: string, spec: DenseSpec): readonly Item[] {
       structures: [],
     });
   });
-  items.push({ type: 'List', id: `dense-list-${id}`, ...about, documents: [`dense-doc-${id}-0`], filedBy: filers.who });
+  // of one document, and of all: those of the first author, those of others, labelled or not
+  const every = spec.documents.map((_, index) => `dense-doc-${id}-${index}`);
+  for (const [name, documents] of Object.entries({ one: every.slice(0, 1), all: every }))
+    items.push({ type: 'List', id: `dense-list-${name}-${id}`, ...about, documents, filedBy: filers.who });
   const sender = { type: 'RelatedPerson', id: related.id } as const;
   items.push({
     type: 'Communication',

@@ -16,6 +16,7 @@ import { depsFor, type InProcess, mintToken, type Serving, type StoreShelf, type
 import { policyOf } from './policy.ts';
 import { type Ask, askFor, type Terrain, terrainOf } from './twin-requests.ts';
 import { hiddenFrom, loadTwin, type Recording, readsRegisterAlone, record, refOfItem, sameIds } from './twins.ts';
+import { traitsOf } from './world.ts';
 
 /** One pair: a world, who asks when, and what. */
 export type Pair = {
@@ -206,6 +207,7 @@ async function askBoth(
   const names = { a: createNames(), b: createNames() };
 
   /** One exchange with both; the difference, if there is one. */
+  const sent: string[] = [];
   const exchange = async (ask: Ask): Promise<{ readonly a: WireAnswer; readonly difference?: string }> => {
     count.exchange += 1;
     const headers = { accept: 'application/fhir+json', authorization: `Bearer ${token}`, ...ask.headers };
@@ -216,8 +218,10 @@ async function askBoth(
     answers.push(a.status);
     disclosed += (a.body.match(/"fullUrl"|<fullUrl /g) ?? []).length;
     const [shownA, shownB] = [printed(a, names.a), printed(b, names.b)];
+    const before = [...sent];
+    sent.push(`${ask.method} ${decodeURIComponent(ask.path)} ${ask.body?.slice(0, 400) ?? ''} (${a.status})`);
     if (shownA === shownB && a.status < 500) return { a };
-    return { a, difference: report(terrain, pair, ask, { a: shownA, b: shownB }) };
+    return { a, difference: report(terrain, pair, { ...ask, before }, { a: shownA, b: shownB }) };
   };
 
   const steps: readonly Ask[] = [...pair.asks.map((numbers) => askFor(terrain, numbers)), ...lastLook(pair)];
@@ -276,7 +280,11 @@ function isAskable(terrain: Terrain, ask: Ask, pair: Pair): boolean {
   const text = decodeURIComponent(`${ask.path} ${ask.body ?? ''}`);
   if (!readsRegister(pair)) return !/AuditEvent|\$/.test(text);
   // the operator's register names whatever was refused to it
-  return !isOperator || ![...terrain.hidden].some((ref) => text.includes(ref));
+  const names = (ref: string): boolean => {
+    const [type, id = ''] = ref.split('/');
+    return text.includes(ref) || (type === 'Patient' && text.includes(traitsOf(id).ins));
+  };
+  return !isOperator || ![...terrain.hidden].some(names);
 }
 
 /** After a write that changes somebody's rights, what may be seen is another set: the pair ends there. */
@@ -311,7 +319,7 @@ function printed(answer: WireAnswer, name: (text: string) => string): string {
 function report(
   terrain: Terrain,
   { caller, now, world }: Pair,
-  ask: Ask,
+  ask: Ask & { readonly before: readonly string[] },
   shown: { readonly a: string; readonly b: string },
 ): string {
   const [a, b] = apart(shown.a, shown.b);
@@ -325,6 +333,7 @@ function report(
   const line = (item: Item): string => `${terrain.hidden.has(refOfItem(item)) ? '*' : ' '} ${JSON.stringify(item)}`;
   return [
     `${JSON.stringify(caller)} at ${new Date(now).toISOString()}`,
+    ...ask.before.map((line) => `asked ${line}`),
     `asks ${ask.method} ${decodeURIComponent(ask.path)} ${JSON.stringify(ask.headers)} ${ask.body ?? ''}`,
     `with everything there:    ${a}`,
     `without what is hidden: ${b}`,

@@ -9,7 +9,8 @@
  * Written exceptions, each a rule that tells more than sight does. In B these hidden resources stay:
  * - the caller's own Patient and RelatedPerson, with other content: a caller whom the register does not know is refused (contract.md);
  * - for the operator, Patients with other content: it repairs spaces of people whom it does not see (W15), and its register names everybody (D8);
- * - for the holder's side of a suspended space, when it reads the register: what the state alone hides, which the register still names (D8);
+ * - for the holder's side of a suspended space, and for professionals of a legacy DMP, when they read the register: what the state alone hides, which the
+ *   register still names (D8);
  * - for the insurer, RelatedPersons with other names, which legal delegations name, and `care-team-default` entries, of which it writes the first (W15).
  */
 import { createAccess } from '../../server/access/access.ts';
@@ -22,7 +23,7 @@ import type { IndexEntry } from '../../server/fhir/index-entry.ts';
 import { indexResource } from '../../server/fhir/index-resource.ts';
 import type { Ref, Resource } from '../../server/fhir/types.ts';
 import type { Filing, Put, ResourceStore, StoreUnit, Version } from '../../server/ports/store.ts';
-import { baseInstant, replacedAt } from '../oracle/arbitraries.ts';
+import { baseInstant, people, replacedAt } from '../oracle/arbitraries.ts';
 import { foundByTraits, maySee, see } from '../oracle/decide.ts';
 import { type Of, stateOf } from '../oracle/facts.ts';
 import type {
@@ -581,10 +582,19 @@ export function hiddenFrom(world: World, caller: WorldCaller, now: Instant): Rea
   );
 }
 
-/** Whether the caller reads the register of a space that shows them nothing else. */
-export const readsRegisterAlone = (world: World, caller: WorldCaller, now: Instant): boolean =>
-  (caller.kind === 'patient' && stateOf(world, caller.person, now) === 'suspended') ||
-  (caller.kind === 'representative' && stateOf(world, caller.actsFor, now) === 'suspended');
+/** Whether the caller reads, in the register of a space, of what the state alone hides from them: all but rights, or a professional the messages. */
+export function readsRegisterAlone(world: World, caller: WorldCaller, now: Instant): boolean {
+  switch (caller.kind) {
+    case 'patient':
+      return stateOf(world, caller.person, now) === 'suspended';
+    case 'representative':
+      return stateOf(world, caller.actsFor, now) === 'suspended';
+    case 'professional':
+      return people.some((person) => stateOf(world, person, now) === 'legacy-dmp');
+    default:
+      return false;
+  }
+}
 
 /** What one pair is about. */
 export type Subject = {
