@@ -26,6 +26,7 @@ import {
 } from './stage.ts';
 
 type Event = {
+  readonly id?: string;
   readonly meta?: { readonly tag?: readonly { readonly system?: string; readonly code?: string }[] };
   readonly action: string;
   readonly outcome: string;
@@ -324,5 +325,16 @@ describe.skipIf(!serverExists())('the register of accesses, of writes', () => {
       ).length;
     expect(await tagged(s.holder(p))).toBe(2);
     expect(await tagged(s.representative(guardian, p))).toBe(0);
+    // nor to the professional whose session it was; and nobody finds by it what does not show it
+    const seenBy = async (token: string, search: string): Promise<readonly string[]> =>
+      entriesOf(await s.done(token, get(`AuditEvent?patient=${p.id}&_count=200&${search}`))).map(({ resource }) =>
+        String(resource?.id),
+      );
+    expect(await seenBy(s.professional('dr1'), '')).toContain(secret.events[0]?.id);
+    expect(await tagged(s.professional('dr1'))).toBe(0);
+    const one = await s.done(s.professional('dr1'), get(`AuditEvent/${secret.events[0]?.id}`));
+    expect([one.status, (one.json as Event | undefined)?.meta?.tag]).toEqual([200, undefined]);
+    for (const token of [s.holder(p), s.representative(guardian, p), s.professional('dr1')])
+      expect(await seenBy(token, `_tag=${encodeURIComponent(`${tag.system}|secret`)}`)).toEqual([]);
   });
 });
