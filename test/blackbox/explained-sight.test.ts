@@ -37,12 +37,41 @@ describe.skipIf(!serverExists())('$explain of an access', () => {
   it('names to the holder none of the items that are hidden from them', async () => {
     const { document: shown } = await s.fed(s.professional('dr1'), s.feed(p));
     const { document: hidden } = await s.fed(s.professional('dr1'), s.feed(p, { labels: ['INVISIBLE_PATIENT'] }));
-    const listed = await s.done(s.professional('dr2'), get(`DocumentReference?patient=${p.ref}`));
+    const reader = () => s.professional('dr2', { structure: 's2' });
+    const listed = await s.done(reader(), get(`DocumentReference?patient=${p.ref}`));
     expect(listed.text).toContain(hidden.split('/')[1]);
     const event = await lastBy(s.holder(p), s.known('dr2'));
     const { text } = await s.done(s.holder(p), get(`AuditEvent/${event}/$explain`));
     expect(text).toContain(shown);
     expect(text).not.toContain(hidden);
+    // nor does the event itself, read, found, or read to the one who looked once the item is out of their sight
+    const seen = async (reader: string) => [
+      (await s.done(reader, get(`AuditEvent/${event}`))).text,
+      (await s.done(reader, get(`AuditEvent?patient=${p.ref}&_id=${event}`))).text,
+    ];
+    for (const body of await seen(s.holder(p))) {
+      expect(body).toContain(shown);
+      expect(body).not.toContain(hidden);
+    }
+    for (const body of await seen(reader())) expect(body).toContain(shown);
+    await s.done(s.holder(p), operation(shown, '$mask'));
+    for (const body of await seen(reader())) {
+      expect(body).toContain(hidden);
+      expect(body).not.toContain(shown);
+    }
+  });
+
+  it('names to a representative nobody who is known by what is secret alone', async () => {
+    const person = await s.person();
+    const { document } = await s.fed(s.professional('dr1'), s.feed(person));
+    const { related } = await s.delegate(person, 'legal');
+    await s.made(s.holder(person), post(s.consent(person, 'organization-access', 'permit', { actor: s.known('s2') })));
+    await s.done(s.professional('dr3', { structure: 's2', secret: true }), get(document));
+    const told = async (reader: string) => (await s.done(reader, get(`${document}/$who-can-see`))).text;
+    expect(await told(s.holder(person))).toContain(s.known('dr3'));
+    const toRepresentative = await told(s.representative(related, person));
+    expect(toRepresentative).toContain(s.known('dr1'));
+    expect(toRepresentative).not.toContain(s.known('dr3'));
   });
 
   it('names to a professional none of the rights that are not theirs to read', async () => {

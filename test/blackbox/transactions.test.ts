@@ -293,6 +293,24 @@ describe.skipIf(!serverExists())('transactions and batches', () => {
     );
   });
 
+  it('a relative reference beside a full url of another server names what the Bundle has of that server', async () => {
+    const p = await s.person();
+    const theirs = 'https://his.example/fhir';
+    const [binary, document] = sentOf(s.deposit(p)) as [Sent, Sent];
+    const named = (url: string): string => JSON.stringify(document.resource).replaceAll(binary.fullUrl ?? '', url);
+    const sent = (url: string, fullUrl: string) =>
+      transaction([
+        { ...binary, fullUrl: `${theirs}/Binary/b1` },
+        { ...document, resource: JSON.parse(named(url)) as Resource, fullUrl },
+      ]);
+    const filed = await s.done(s.holder(p), sent('Binary/b1', `${theirs}/DocumentReference/d1`));
+    const [bytes, described] = entriesOf(filed).map((entry) => refIn(entry.response?.location)) as [string, string];
+    expect((await s.done(s.holder(p), get(described))).text).toContain(`"url":"${bytes}"`);
+    // beside a full url of no server, it names a resource of this one
+    const nowhere = await s.ask(s.holder(p), sent('Binary/b1', s.urn()));
+    expect([nowhere.status, nowhere.text]).toEqual([422, expect.stringContaining('Binary/b1')]);
+  });
+
   it('conditional references resolve inside what the caller sees, or fail the whole', async () => {
     const feeder = s.feeder('s1');
     const by = (value: string): string => `Patient?identifier=urn:oid:1.2.250.1.213.1.4.10|${value}`;

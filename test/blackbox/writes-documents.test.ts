@@ -326,6 +326,7 @@ describe.skipIf(!serverExists())('writing documents', () => {
         ['one who does not see it', s.professional('works', { structure: 's3' }), del(report), 404],
         ['one who does not see it replaces', s.professional('works', { structure: 's3' }), replace(report), 404],
         ['replaces what never existed', dr1, replace('DocumentReference/never-existed'), 404],
+        ['replaces one of another server', dr1, replace('https://other.example/fhir/DocumentReference/1'), 422],
         [
           'the attending physician deletes a report',
           s.professional('dr3', { structure: 's3' }),
@@ -646,6 +647,12 @@ describe.skipIf(!serverExists())('writing documents', () => {
     const attending = s.professional('dr3', { structure: 's3' });
     const author = s.professional('dr1');
     const item = await fedBy(author, p);
+    const stated = (value: boolean) => ({ name: 'atHoldersRequest', valueBoolean: value });
+    const asked = (parameters: object) => ({
+      method: 'POST',
+      path: `${item}/$mask`,
+      body: { resourceType: 'Parameters', ...parameters },
+    });
     await s.table(
       [p],
       [
@@ -678,6 +685,15 @@ describe.skipIf(!serverExists())('writing documents', () => {
         ['the operator', s.operator('repair of a test'), mask(item), 404],
         ['one who does not see it', s.professional('works', { structure: 's3' }), mask(item, true), 404],
         ['a parameter that is none', h, operation(item, '$mask', { name: 'why', valueString: 'x' }), 400],
+        ['a parameter twice', h, asked({ parameter: [stated(true), stated(false)] }), 400],
+        ['parameters that are no list', h, asked({ parameter: stated(true) }), 400],
+        ['an element that is none', h, asked({ parameters: [stated(true)] }), 400],
+        [
+          'bytes',
+          h,
+          { method: 'POST', path: `${item}/$mask`, form: 'x', headers: { 'content-type': 'text/plain' } },
+          415,
+        ],
         ['a professional who states it', dr2, mask(item, true), 200],
         ['and does not see it any more', dr2, unmask(item), 404],
         ['a caregiver unmasks', caregiver, unmask(item), 403, 'W12'],

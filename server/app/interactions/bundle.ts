@@ -63,14 +63,15 @@ export async function readBatch(deps: Deps, request: FhirRequest): Promise<Resul
   if (sent.length > deps.limits.maxBundleEntries) {
     return fail({ code: 'too-large', text: `a Bundle has at most ${deps.limits.maxBundleEntries} entries` });
   }
-  const entries: Entry[] = [];
+  const read: Entry[] = [];
   for (const [index, item] of sent.entries()) {
     const entry = readEntry(deps, asObject(item), `Bundle.entry[${index}]`);
     if (!entry.ok) return entry;
-    entries.push(entry.value);
+    read.push(entry.value);
   }
   const shape = checkShape(deps, bundle);
   if (!shape.ok) return shape;
+  const entries = absoluteAmong(read, deps.baseUrl);
   if (provides !== undefined) {
     const slices = checkProvided(entries, provides);
     if (!slices.ok) return slices;
@@ -83,6 +84,20 @@ export async function readBatch(deps: Deps, request: FhirRequest): Promise<Resul
   );
   if (type === 'batch') return ok({ type, entries: bare, uploads });
   return ok({ type, entries: provides === undefined ? bare : withContainedIdentity(bare), uploads, provides });
+}
+
+/**
+ * https://hl7.org/fhir/R4/bundle.html#references: a relative reference of an entry whose fullUrl is of another server names that server's resource, where the
+ * Bundle has it; it becomes absolute.
+ */
+function absoluteAmong(entries: readonly Entry[], baseUrl: string): readonly Entry[] {
+  const urls = new Set(entries.map((entry) => entry.fullUrl));
+  return entries.map((entry) => {
+    const root = /^(https?:\/\/.+)\/[A-Z][A-Za-z]+\/[A-Za-z0-9.-]{1,64}$/.exec(entry.fullUrl ?? '')?.[1];
+    if (root === undefined || root === baseUrl || entry.resource === undefined) return entry;
+    const resource = mapReferences(entry.resource, (text) => (urls.has(`${root}/${text}`) ? `${root}/${text}` : text));
+    return resource === entry.resource ? entry : { ...entry, resource };
+  });
 }
 
 /**

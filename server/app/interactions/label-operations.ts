@@ -5,9 +5,9 @@ import {
   MASKED,
   type VisibilityLabel,
 } from '../../access/rules/labels.ts';
-import { asArray, asObject, asText, sameJson } from '../../fhir/json.ts';
+import { asText, sameJson } from '../../fhir/json.ts';
 import { fail, malformed, ok, type Result, unprocessable } from '../../fhir/result.ts';
-import type { Json, JsonObject, Key } from '../../fhir/types.ts';
+import type { Key } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { type Answer, versionAnswer } from '../answer.ts';
 import type { FhirRequest } from '../request.ts';
@@ -15,6 +15,7 @@ import { changeLabels, exempted, mayChange } from '../types/label-rights.ts';
 import { labelsNow, withLabels } from '../types/labels.ts';
 import { delegationNames } from '../types/related-person.ts';
 import { itemHolds, parsed, refile, save, seen, type Work } from '../work.ts';
+import { readParameters } from './parameters.ts';
 import { mayTry } from './write.ts';
 
 /** The types on which labels are changed by operations. */
@@ -27,24 +28,17 @@ const WHO: ReadonlyMap<string, VisibilityLabel> = new Map([
 
 type Asked = { readonly label: VisibilityLabel; readonly set: boolean; readonly stated: boolean | undefined };
 
-const parameterNamed = (parameters: JsonObject | undefined, name: string): JsonObject | undefined =>
-  asArray(parameters?.['parameter'])
-    .map(asObject)
-    .find((p) => p?.['name'] === name);
+/** The one parameter that each operation takes; `$unmask` takes none. */
+const PARAMETER: Readonly<Record<string, string>> = { $mask: 'atHoldersRequest', $hide: 'from', $release: 'to' };
 
 /** Reads the operation's Parameters; none at all are an empty list. */
-function readParameters(operation: string, body: Json | undefined): Result<Asked> {
-  const parameters = asObject(body);
-  if (body !== undefined && parameters?.['resourceType'] !== 'Parameters')
-    return malformed('the body is a Parameters resource');
-  const known: Readonly<Record<string, string>> = { $mask: 'atHoldersRequest', $hide: 'from', $release: 'to' };
-  const foreign = asArray(parameters?.['parameter'])
-    .map((p) => asText(asObject(p)?.['name']))
-    .find((name) => name !== known[operation]);
-  if (foreign !== undefined) return malformed(`the parameter \`${foreign}\` is not known here`);
+function readAsked(operation: string, request: FhirRequest): Result<Asked> {
+  const name = PARAMETER[operation];
+  const parameters = readParameters(request, name === undefined ? [] : [name]);
+  if (!parameters.ok) return parameters;
+  const value = name === undefined ? undefined : parameters.value.get(name);
   switch (operation) {
     case '$mask': {
-      const value = parameterNamed(parameters, 'atHoldersRequest');
       const stated = value?.['valueBoolean'];
       if (value !== undefined && typeof stated !== 'boolean') return malformed('`atHoldersRequest` is a boolean');
       return ok({ label: MASKED, set: true, stated: stated === true });
@@ -52,8 +46,7 @@ function readParameters(operation: string, body: Json | undefined): Result<Asked
     case '$unmask':
       return ok({ label: MASKED, set: false, stated: undefined });
     default: {
-      const name = known[operation] ?? '';
-      const label = WHO.get(asText(parameterNamed(parameters, name)?.['valueCode']) ?? '');
+      const label = WHO.get(asText(value?.['valueCode']) ?? '');
       if (label === undefined) return malformed(`\`${name}\` is the code \`patient\` or \`representatives\``);
       return ok({ label, set: operation === '$hide', stated: undefined });
     }
@@ -67,7 +60,7 @@ export async function labelOperation(
 ): Promise<Result<Answer>> {
   const tried = mayTry(work, 'u', key.type);
   if (!tried.ok) return tried;
-  const asked = readParameters(operation, request.body.kind === 'json' ? request.body.value : undefined);
+  const asked = readAsked(operation, request);
   if (!asked.ok) return asked;
   const item = await seen(work, key);
   if (item === undefined) return fail({ code: 'not-found' });

@@ -35,6 +35,9 @@ export const sentence = (name: string, { fr, en }: Bilingual): Parameter =>
 export const parametersText = (parameter: readonly Parameter[]): string =>
   JSON.stringify({ resourceType: 'Parameters', parameter });
 
+/** What a Parameters resource has (R4: no text, nothing contained). */
+const PARTS_OF_PARAMETERS: readonly string[] = ['resourceType', 'id', 'meta', 'implicitRules', 'language', 'parameter'];
+
 /** The parameters that a body states, by name; none without a body. A name that is not `known`, or stands twice, is refused (400). */
 export function readParameters(
   request: FhirRequest,
@@ -44,6 +47,10 @@ export function readParameters(
   const body: Json | undefined = request.body.kind === 'json' ? request.body.value : undefined;
   const resource = asObject(body);
   if (resource?.['resourceType'] !== 'Parameters') return malformed('the body is a Parameters resource');
+  const stray = Object.keys(resource).find((name) => !PARTS_OF_PARAMETERS.includes(name));
+  if (stray !== undefined) return malformed(`a Parameters resource has no \`${stray}\``);
+  if (resource['parameter'] !== undefined && !Array.isArray(resource['parameter']))
+    return malformed('`parameter` is a list');
   const found = new Map<string, JsonObject>();
   for (const parameter of asArray(resource['parameter']).map(asObject)) {
     const name = asText(parameter?.['name']) ?? '';

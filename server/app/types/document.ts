@@ -185,6 +185,8 @@ async function replacedBy(work: Work, document: Resource, person: Ref): Promise<
   const [target] = targets;
   const at = 'DocumentReference.relatesTo';
   if (targets.length > 1 || target === undefined) return unprocessable('a document replaces one document', at, 'W3');
+  // One of another server is nothing that could be replaced here, nor hidden.
+  if (/^(urn|https?):/.test(target)) return unresolved(target, at);
   const found = keyOf(target).type === 'DocumentReference' ? await seen(work, keyOf(target)) : undefined;
   if (found === undefined) return notFound();
   if (found.deleted) return fail({ code: 'gone' });

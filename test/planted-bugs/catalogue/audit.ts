@@ -108,7 +108,7 @@ export const AUDIT: readonly PlantedBug[] = [
     file: RECORD,
     find: 'indexResource(deps.registry, searchable(constant as Resource), options)',
     replace: 'indexResource(deps.registry, constant as Resource, options)',
-    caughtBy: [`${STORIES}#10-`, 'test/unit/app/record.test.ts'],
+    caughtBy: [WRITTEN],
   },
   {
     id: 'audit/secret-mark-shown-to-professionals',
@@ -116,7 +116,7 @@ export const AUDIT: readonly PlantedBug[] = [
     file: READ,
     find: "return JSON.stringify(work.caller.kind === 'professional' ? withoutSecretMark(shown) : shown);",
     replace: "return JSON.stringify(work.caller.kind === 'feeder' ? withoutSecretMark(shown) : shown);",
-    caughtBy: [`${STORIES}#10-`, WRITTEN, 'test/unit/app/record.test.ts'],
+    caughtBy: [WRITTEN],
   },
   {
     id: 'audit/reason-forgotten',
@@ -163,7 +163,7 @@ export const AUDIT: readonly PlantedBug[] = [
     file: READ,
     find: 'const shown = redacted(event, (item) => inSight.has(item));',
     replace: 'const shown = redacted(event, (item) => inSight.has(item) || item !== undefined);',
-    caughtBy: [`${STORIES}#06-`, TWINS],
+    caughtBy: ['test/blackbox/explained-sight.test.ts'],
   },
   {
     id: 'audit/grounds-of-what-was-found',

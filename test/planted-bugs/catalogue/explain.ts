@@ -98,6 +98,6 @@ export const EXPLAIN: readonly PlantedBug[] = [
     find: "        work.access.guard(type, 'r'),\n      ),\n    );\n    found.push(...page.matches);",
     replace:
       "        { ...work.access.guard(type, 'r'), residual: where },\n      ),\n    );\n    found.push(...page.matches);",
-    caughtBy: [TOLD],
+    caughtBy: ['test/blackbox/explained-sight.test.ts#nobody who is known'],
   },
 ];
