@@ -384,6 +384,31 @@ describe('what every document says of itself', () => {
     ).toBe(422);
   });
 
+  it('it stays what it claims to be', async () => {
+    const p = await s.person();
+    const f = s.feeder('s1');
+    const claimed = await s.ask(
+      f,
+      provide(p, {
+        document: {
+          meta: {
+            profile: [
+              'https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/pdsm-comprehensive-document-reference',
+            ],
+          },
+        },
+      }),
+    );
+    expect(claimed.status, claimed.text).toBe(200);
+    const [, document = ''] = refsOf(claimed);
+    const facility = { op: 'remove', path: '/context/facilityType' };
+    const refused = await s.ask(f, patch(document, [facility]));
+    expect([refused.status, expressions(refused)]).toEqual([422, ['DocumentReference.context.facilityType']]);
+    await s.done(f, patch(document, [{ op: 'add', path: '/description', value: 'Compte rendu relu' }]));
+    // without the claim, it is held to none
+    await s.done(f, patch(document, [{ op: 'remove', path: '/meta/profile' }, facility]));
+  });
+
   it('its labels have one spelling; R and V are never accepted, whatever the system (L4)', async () => {
     const p = await s.person();
     const f = s.feeder('s1');

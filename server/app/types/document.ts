@@ -383,6 +383,9 @@ async function update(work: Work, change: Change, sent: Resource): Promise<Resul
   if (!sameJson(unlabelled(change.current), unlabelled(document))) {
     const allowed = await mayCorrect(work, change.before);
     if (!allowed.ok) return allowed;
+    // What it claims to be, it stays.
+    const level = checkLevel(document, undefined);
+    if (!level.ok) return level;
   }
   if (!relabelled)
     return ok({ resource: withConfidentiality(document), owner: change.before.owner, filing: change.before.filing });
