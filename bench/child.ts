@@ -79,7 +79,10 @@ export async function startChild(variant: Variant, site: Site | undefined): Prom
     new Promise((resolve, reject) => {
       next += 1;
       waiting.set(next, { resolve, reject });
-      child.send({ id: next, order: wanted });
+      const { pid = 0 } = child;
+      child.send({ id: next, order: wanted }, (error) => {
+        if (error !== null) reject(new Error(`the ${variant} process ${pid} is not there: ${error.message}`));
+      });
     });
   return {
     port,
