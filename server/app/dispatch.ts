@@ -257,13 +257,23 @@ async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, n
     type: 'Binary',
     run: (work, asked) => createBinary(work, asked, staged),
   };
+  return taking(deps, [upload.id], () => inUnit(deps, request, claims, { now, interaction }));
+}
+
+/** What the act takes of what was staged for it is part of the store; unless it succeeds, what was staged is dropped. */
+async function taking(
+  deps: Deps,
+  uploads: Iterable<string>,
+  act: () => Promise<Result<Answer>>,
+  took: (answer: Answer) => boolean = () => true,
+): Promise<Result<Answer>> {
   let taken = false;
   try {
-    const result = await inUnit(deps, request, claims, { now, interaction });
-    taken = result.ok;
+    const result = await act();
+    taken = result.ok && took(result.value);
     return result;
   } finally {
-    if (!taken) await deps.store.discard(upload.id);
+    if (!taken) for (const upload of uploads) await deps.store.discard(upload);
   }
 }
 
@@ -276,15 +286,12 @@ async function performPublication(
 ): Promise<Result<Answer>> {
   const staged = await stageInline(deps, request);
   if (!staged.ok) return staged;
-  let taken = false;
-  try {
-    const run: Interaction['run'] = (work, asked) => publish(work, asked, staged.value);
-    const result = await inUnit(deps, request, claims, { now, interaction: { ...interaction, run } });
-    taken = result.ok && result.value.status === 201;
-    return result;
-  } finally {
-    if (!taken) for (const { upload } of staged.value) await deps.store.discard(upload);
-  }
+  const run: Interaction['run'] = (work, asked) => publish(work, asked, staged.value);
+  const act = (): Promise<Result<Answer>> =>
+    inUnit(deps, request, claims, { now, interaction: { ...interaction, run } });
+  const uploads = staged.value.map(({ upload }) => upload);
+  // A publication that was there before takes nothing.
+  return taking(deps, uploads, act, ({ status }) => status === 201);
 }
 
 /** ITI-106: a publication whose DocumentReference is read out of the document. */
@@ -311,14 +318,7 @@ async function performTransaction(
     action: 'update',
     run: (work, asked) => runTransaction(work, asked, transaction),
   };
-  let taken = false;
-  try {
-    const result = await inUnit(deps, request, claims, { now, interaction });
-    taken = result.ok;
-    return result;
-  } finally {
-    if (!taken) for (const upload of transaction.uploads.values()) await deps.store.discard(upload);
-  }
+  return taking(deps, transaction.uploads.values(), () => inUnit(deps, request, claims, { now, interaction }));
 }
 
 /**

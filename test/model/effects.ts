@@ -1,5 +1,4 @@
 /** What an accepted act does to a world: `rules.md` sections 4 and 5 read as consequences, for the model to go on with. */
-import { labelsNow } from '../oracle/decide.ts';
 import { all, find, maskEverything, type Of, wellShaped } from '../oracle/facts.ts';
 import type {
   CareTeamItem,
@@ -14,7 +13,7 @@ import type {
   World,
   WorldCaller,
 } from '../oracle/world.ts';
-import type { Act } from '../oracle/write.ts';
+import { type Act, labelsKept } from '../oracle/write.ts';
 
 /** Who did something, when, and under which ids the server keeps what was made. */
 export type Doing = { readonly caller: WorldCaller; readonly now: Instant; readonly ids: readonly string[] };
@@ -131,7 +130,7 @@ export const partyOf = (caller: WorldCaller, person: string): Of<'Communication'
       ? { type: 'RelatedPerson', id: caller.related }
       : { type: 'Patient', id: person };
 
-/** W1, W2, W3, W8: a document with its Binary (and Provenance); what it replaces is superseded, and its labels are kept. */
+/** W1, W2, W3, W8: a document with its Binary (and Provenance); what it replaces is superseded, and its labels are kept as long as they count. */
 function filed(
   world: World,
   act: Extract<Act, { act: 'feed' | 'deposit' }>,
@@ -141,7 +140,7 @@ function filed(
   const [binary = '', document = '', provenance = ''] = ids;
   const former = act.act === 'feed' ? find(world, 'DocumentReference', act.replaces) : undefined;
   const labels: readonly Label[] = [
-    ...(former?.labels ?? []),
+    ...(former === undefined ? [] : labelsKept({ world, caller, now }, former)),
     ...(act.act === 'feed' ? act.labels : []),
     ...(isSecret(caller) ? (['INVISIBLE_REPRESENTANTS_LEGAUX'] as const) : []),
   ];
@@ -217,7 +216,7 @@ function relabelled(
         ? 'INVISIBLE_PATIENT'
         : 'INVISIBLE_REPRESENTANTS_LEGAUX';
   const sets = act.act === 'mask' || act.act === 'hide';
-  const own = item.labels.filter((one) => one !== 'INVISIBLE_PATIENT' || labelsNow(ask, item).includes(one));
+  const own = labelsKept(ask, item);
   const labels = sets ? [...new Set([...own, label])] : own.filter((one) => one !== label);
   const effect = own.includes(label) !== sets;
   const standing = maskEverything(ask, item.person).find((entry) => wellShaped(world, entry));

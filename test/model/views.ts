@@ -345,6 +345,7 @@ const identity: Route = async (looking, choices) => {
 const register: Route = async (looking) => {
   const { caller, now } = looking;
   const recorded = await looking.register();
+  const before = new Set(recorded.map(({ id }) => id));
   const world = { ...looking.world, items: [...looking.world.items, ...recorded] };
   const first = await looking.send(get('AuditEvent?_count=200'));
   if (!searchAllowed(caller, 'AuditEvent', world.policy)) return differ('search AuditEvent', 403, first.status);
@@ -366,7 +367,8 @@ const register: Route = async (looking) => {
   return differ(
     'the register of accesses',
     lines(recorded.map((event) => [event.id, auditItems(world, caller, event, now)])),
-    lines(events.map((event) => [event.id, event.items])),
+    // a later page shows the records of the pages before it
+    lines(events.filter(({ id }) => before.has(id)).map((event) => [event.id, event.items])),
   );
 };
 

@@ -26,6 +26,7 @@ import type {
   Instant,
   Item,
   Label,
+  RelatedPersonItem,
   World,
   WorldCaller,
 } from './world.ts';
@@ -198,8 +199,12 @@ function feed(ask: Ask, act: Extract<Act, { act: 'feed' }>): 'ok' | Refusal {
   if (hidden !== undefined || former === undefined) return hidden ?? refuse(404, 'W3');
   if (!mayReplace(ask, former)) return refuse(403, 'W3');
   if (former.superseded === true) return refuse(409, 'W3');
-  return pair([...former.labels, ...act.labels]);
+  return pair([...labelsKept(ask, former), ...act.labels]);
 }
+
+/** The labels that an item carries into what follows from it: `L2` ends after a month. */
+export const labelsKept = (ask: Ask, item: DocumentItem | ImmunizationItem | RelatedPersonItem): readonly Label[] =>
+  item.labels.filter((one) => one !== 'INVISIBLE_PATIENT' || labelsNow(ask, item).includes(one));
 
 /** "`L1` and `L2` are never set together on an item (422)." */
 const pair = (labels: readonly Label[]): 'ok' | Refusal =>

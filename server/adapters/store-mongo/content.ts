@@ -1,14 +1,14 @@
 /** Bytes in chunks: staged by streams, taken over by versions, read chunk by chunk. */
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { type Instant, type Key, refOf } from '../../fhir/types.ts';
-import { CHUNK_BYTES, type Upload, UploadTooLarge } from '../../ports/store.ts';
+import { CHUNK_BYTES, type Upload } from '../../ports/store.ts';
 import {
   type ContentRecord,
   contentBytes,
   newContentKey,
   openChunk,
   readContentBytes,
-  sealChunk,
+  sealContent,
 } from '../vault/content.ts';
 import type { KeyOf } from '../vault/key-ring.ts';
 import { Unreadable } from '../vault/seal.ts';
@@ -16,9 +16,6 @@ import { asUnavailable } from './faults.ts';
 import type { Collections, Content, CurrentDocument } from './schema.ts';
 import { bytesOf, contexts, openPiece, sealPiece } from './sealed.ts';
 import { currentOf, keysFor, type Sight, sealingKey } from './sight.ts';
-
-/** More chunks than this are not counted on: 256 GiB in one content. */
-const CHUNKS = 2 ** 20;
 
 export const chunkId = (upload: string, index: number): string => `${upload}/${index}`;
 
@@ -144,40 +141,19 @@ export function staging({ upload: uploads, chunk: chunks }: Collections, kept: U
     const started = now();
     await uploads.insertOne({ _id: upload, started, complete: false, dropped: false });
     const { bytes, key } = newContentKey();
-    const sha1 = createHash('sha1');
-    let size = 0;
-    let index = 0;
-    let filled = 0;
-    // Sealing copies, so that one buffer serves the whole content.
-    const buffer = new Uint8Array(CHUNK_BYTES);
-    const flush = async (last: boolean): Promise<void> => {
-      if (filled === 0) return;
-      if (index >= CHUNKS) throw new UploadTooLarge('the content has too many chunks');
-      const data = sealChunk(key, { blob: upload, index, last }, buffer.subarray(0, filled));
-      await chunks.insertOne({ _id: chunkId(upload, index), data });
-      filled = 0;
-      index += 1;
-    };
-    for await (const part of source) {
-      size += part.byteLength;
-      if (size > maxBytes) throw new UploadTooLarge(`the content is larger than ${maxBytes} bytes`);
-      sha1.update(part);
-      for (let at = 0; at < part.byteLength; ) {
-        // A full chunk waits for the byte after it: only the last one is sealed as the last.
-        if (filled === CHUNK_BYTES) await flush(false);
-        const taken = Math.min(part.byteLength - at, CHUNK_BYTES - filled);
-        buffer.set(part.subarray(at, at + taken), filled);
-        filled += taken;
-        at += taken;
-      }
-    }
-    await flush(true);
-    const digest = sha1.digest('base64');
+    const { size, sha1 } = await sealContent(source, {
+      blob: upload,
+      key,
+      maxBytes,
+      keep: async (index, data) => {
+        await chunks.insertOne({ _id: chunkId(upload, index), data });
+      },
+    });
     const { matchedCount } = await uploads.updateOne({ _id: upload, dropped: false }, { $set: { complete: true } });
     // Swept or discarded meanwhile: what came belongs to nobody.
     if (matchedCount === 0) throw new Error('the staged upload is not there');
-    kept.set(upload, { bytes, started, size, sha1: digest });
-    return { id: upload, size, sha1: digest };
+    kept.set(upload, { bytes, started, size, sha1 });
+    return { id: upload, size, sha1 };
   };
 
   const available = async <T>(work: () => Promise<T>): Promise<T> => {

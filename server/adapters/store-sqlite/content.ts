@@ -1,15 +1,16 @@
 /** Bytes in chunks: staged by streams, taken over by versions, read chunk by chunk. */
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { Instant, Key, Ref } from '../../fhir/types.ts';
-import { CHUNK_BYTES, type Upload, UploadTooLarge } from '../../ports/store.ts';
+import { CHUNK_BYTES, type Upload } from '../../ports/store.ts';
 import type { Guard } from '../../query/plan.ts';
 import {
   type ContentRecord,
   contentBytes,
+  MOST_CHUNKS,
   newContentKey,
   openChunk,
   readContentBytes,
-  sealChunk,
+  sealContent,
 } from '../vault/content.ts';
 import { contextOf, Unreadable } from '../vault/seal.ts';
 import { blobOf, type Core } from './core.ts';
@@ -18,8 +19,6 @@ import type { GroupCommit } from './group-commit.ts';
 import { type Current, currentOf, visible } from './resources.ts';
 import { sql } from './sql.ts';
 
-/** A chunk's key is `blob * 2^20 + index`: 256 GiB in one content. */
-const CHUNKS = 2 ** 20;
 /** So many chunks are dropped in one piece of work: 16 MiB. */
 const DROPPED_AT_ONCE = 64;
 
@@ -53,7 +52,7 @@ export function contentAt({ db }: Core, at: ContentAt, sealed: Uint8Array): Cont
 
 /** One chunk of a content. Throws when it is not there, or does not open. */
 function partOf({ db }: Core, content: Content, index: number): Uint8Array {
-  const [data] = db.statement('SELECT data FROM chunk WHERE key = ?').get(content.blob * CHUNKS + index) ?? [];
+  const [data] = db.statement('SELECT data FROM chunk WHERE key = ?').get(content.blob * MOST_CHUNKS + index) ?? [];
   if (!(data instanceof Uint8Array)) throw new Unreadable('a part of the content is missing');
   const last = (index + 1) * CHUNK_BYTES >= content.size;
   return openChunk(content.key, { blob: content.blob, index, last }, data);
@@ -177,8 +176,8 @@ export function staging(
         const [blob] = find.get(upload) ?? [];
         if (typeof blob !== 'number') return 'gone';
         piece.write();
-        const first = blob * CHUNKS;
-        const [last] = lastChunk.get(first, first + CHUNKS) ?? [];
+        const first = blob * MOST_CHUNKS;
+        const [last] = lastChunk.get(first, first + MOST_CHUNKS) ?? [];
         if (typeof last === 'number') deleteChunks.run(Math.max(first - 1, last - DROPPED_AT_ONCE), last);
         if (typeof last === 'number' && last - DROPPED_AT_ONCE >= first) return 'more';
         deleteBlob.run(blob);
@@ -193,50 +192,27 @@ export function staging(
       piece.write();
       return insertBlob.run(upload, now());
     });
-    const { bytes, key: contentKey } = newContentKey();
-    const staged: Staged = { bytes, started: now(), size: 0, sha1: '' };
-    const sha1 = createHash('sha1');
-    let size = 0;
-    let index = 0;
-    let filled = 0;
-    // Sealing copies, so that one buffer serves the whole content.
-    const buffer = new Uint8Array(CHUNK_BYTES);
-    const flush = async (last: boolean): Promise<void> => {
-      if (filled === 0) return;
-      if (index >= CHUNKS) throw new UploadTooLarge('the content has too many chunks');
-      const data = sealChunk(contentKey, { blob, index, last }, buffer.subarray(0, filled));
-      const key = blob * CHUNKS + index;
-      await commits.run((piece) => {
-        piece.write();
-        // Swept or discarded meanwhile: what comes now would belong to nobody.
-        if (find.get(upload) === undefined) throw new Error('the staged upload is not there');
-        insertChunk.run(key, data);
-      });
-      filled = 0;
-      index += 1;
-    };
-    for await (const part of source) {
-      size += part.byteLength;
-      if (size > maxBytes) throw new UploadTooLarge(`the content is larger than ${maxBytes} bytes`);
-      sha1.update(part);
-      for (let at = 0; at < part.byteLength; ) {
-        // A full chunk waits for the byte after it: only the last one is sealed as the last.
-        if (filled === CHUNK_BYTES) await flush(false);
-        const taken = Math.min(part.byteLength - at, CHUNK_BYTES - filled);
-        buffer.set(part.subarray(at, at + taken), filled);
-        filled += taken;
-        at += taken;
-      }
-    }
-    await flush(true);
-    const digest = sha1.digest('base64');
+    const started = now();
+    const { bytes, key } = newContentKey();
+    const { size, sha1 } = await sealContent(source, {
+      blob,
+      key,
+      maxBytes,
+      keep: (index, data) =>
+        commits.run((piece) => {
+          piece.write();
+          // Swept or discarded meanwhile: what comes now would belong to nobody.
+          if (find.get(upload) === undefined) throw new Error('the staged upload is not there');
+          insertChunk.run(blob * MOST_CHUNKS + index, data);
+        }),
+    });
     await commits.run((piece) => {
       piece.write();
       if (find.get(upload) === undefined) throw new Error('the staged upload is not there');
       finish.run(size, blob);
     });
-    uploads.set(upload, { ...staged, size, sha1: digest });
-    return { id: upload, size, sha1: digest };
+    uploads.set(upload, { bytes, started, size, sha1 });
+    return { id: upload, size, sha1 };
   };
 
   return {

@@ -1,6 +1,7 @@
 /** The store: atomic, durable, serialised, and the guard in every method that looks. */
 import type { PlantedBug } from '../planted-bug.ts';
 
+const VAULT_CONTENT = 'server/adapters/vault/content.ts';
 const SQLITE = 'server/adapters/store-sqlite';
 
 const CONTRACT = 'test/contract/store-sqlite.test.ts';
@@ -98,23 +99,23 @@ export const STORE: readonly PlantedBug[] = [
   {
     id: 'store/last-piece-lost',
     fault: 'The last piece of an upload, shorter than a chunk, is not written.',
-    file: `${SQLITE}/content.ts`,
-    find: '    await flush(true);\n    const digest',
-    replace: '    const digest',
+    file: VAULT_CONTENT,
+    find: '  await flush(true);\n',
+    replace: '',
     caughtBy: [`${CONTRACT}#bytes`, CONTRACT],
   },
   {
     id: 'store/piece-written-twice',
     fault: 'A chunk that is full is written, and its buffer goes on being filled from where it was.',
-    file: `${SQLITE}/content.ts`,
-    find: '      filled = 0;\n      index += 1;',
-    replace: '      filled = 0;\n      index += size > 2 * CHUNK_BYTES ? 2 : 1;',
+    file: VAULT_CONTENT,
+    find: '    filled = 0;\n    index += 1;',
+    replace: '    filled = 0;\n    index += size > 2 * CHUNK_BYTES ? 2 : 1;',
     caughtBy: [CONTRACT],
   },
   {
     id: 'store/upload-a-byte-too-small',
     fault: 'Content of exactly the largest size is refused.',
-    file: `${SQLITE}/content.ts`,
+    file: VAULT_CONTENT,
     find: 'if (size > maxBytes)',
     replace: 'if (size >= maxBytes)',
     caughtBy: [`${CONTRACT}#exactly as many`],
