@@ -270,14 +270,21 @@ describe.skipIf(!serverExists())('write interactions', () => {
     expect([all.json?.type, all.json?.total, versions(all)]).toEqual(['history', 4, ['4', '3', '2', '1']]);
     const page = await s.done(h, get(`${ref}/_history?_count=3`));
     expect(versions(page)).toEqual(['4', '3', '2']);
-    const next = ((page.json?.link ?? []) as readonly { relation: string; url: string }[]).find(
-      (link) => link.relation === 'next',
-    );
-    const second = await s.done(h, get(next?.url ?? ''));
+    const nextOf = ({ json }: Answer): string =>
+      ((json?.link ?? []) as readonly { relation: string; url: string }[]).find(({ relation }) => relation === 'next')
+        ?.url ?? '';
+    const second = await s.done(h, get(nextOf(page)));
     expect(versions(second)).toEqual(['1']);
     expect(JSON.stringify(second.json?.link).includes('next')).toBe(false);
     const iso = (index: number): string => new Date(instants[index] ?? 0).toISOString();
     expect(versions(await s.done(h, get(`${ref}/_history?_since=${iso(2)}`)))).toEqual(['4', '3']);
+    const recent = await s.done(h, get(`${ref}/_history?_since=${iso(2)}&_count=1`));
+    const older = await s.done(h, get(nextOf(recent)));
+    expect([versions(recent), versions(older), JSON.stringify(older.json?.link).includes('next')]).toEqual([
+      ['4'],
+      ['3'],
+      false,
+    ]);
     expect(versions(await s.done(h, get(`${ref}/_history?_at=${iso(1)}`)))).toContain('2');
     for (const [name, status] of [
       ['_since=yesterday', 400],

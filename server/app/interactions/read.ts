@@ -118,11 +118,12 @@ export async function history(work: Work, request: FhirRequest, key: Key): Promi
     if (current !== undefined) trace(work, current);
   }
   const last = page.versions.at(-1)?.versionId;
-  const next =
-    page.more && last !== undefined
-      ? `${work.deps.baseUrl}/${key.type}/${key.id}/_history?_count=${limit}&_before=${last}`
-      : undefined;
   const self = `${work.deps.baseUrl}/${key.type}/${key.id}/_history`;
+  const period = request.query.flatMap(([n, v]) =>
+    n === '_since' || n === '_at' ? [`${n}=${encodeURIComponent(v)}&`] : [],
+  );
+  const next =
+    page.more && last !== undefined ? `${self}?${period.join('')}_count=${limit}&_before=${last}` : undefined;
   return ok({ status: 200, body: bundleText({ type: 'history', total: page.total, self, next, entries }) });
 }
 
