@@ -288,6 +288,7 @@ describe.skipIf(!serverExists())('write interactions', () => {
     expect(versions(await s.done(h, get(`${ref}/_history?_at=${iso(1)}`)))).toContain('2');
     for (const [name, status] of [
       ['_since=yesterday', 400],
+      ['_since=1Z', 400],
       ['_count=0', 400],
       ['_colour=blue', 400],
       ['_since=2026-06-01T00:00:00', 400],
@@ -612,6 +613,10 @@ describe.skipIf(!serverExists())('write interactions', () => {
         ],
       ],
     );
+    // A patch without effect is accepted, and is no way to read.
+    const nothing = patch(ref, [{ op: 'test', path: '/active', value: false }]);
+    expect((await s.done(scoped('patient/RelatedPerson.u'), nothing)).text).toBe('');
+    expect((await s.done(scoped('patient/RelatedPerson.ru'), nothing)).json?.resourceType).toBe('RelatedPerson');
   });
 
   it('a Binary: raw and wrapped, its security context is the server’s', async () => {
