@@ -54,6 +54,9 @@ const MAX_STEPS = 100;
 const WIDE_STEP = 20;
 /** `_include` and `_revinclude` of one search. */
 const MAX_INCLUDES = 20;
+/** Characters of a name, which faults repeat, and of a value: room for all the values that count. */
+const LONGEST_NAME = 500;
+const LONGEST_VALUE = 500_000;
 /** Conditions that a whole search may come to: values, times the types they may stand for. */
 const MAX_CONDITIONS = 5000;
 
@@ -630,6 +633,10 @@ export function parseSearch(parameters: Parameters, options: ParseOptions): Resu
   for (const [name, value] of parameters) {
     if (IGNORED.has(name)) {
       used.push([name, value]);
+      continue;
+    }
+    if (name.length > LONGEST_NAME || value.length > LONGEST_VALUE) {
+      faults.push({ text: `a parameter is too long: \`${name.slice(0, 50)}\`` });
       continue;
     }
     if (CONTROLS.has(name) && seen.has(name)) {

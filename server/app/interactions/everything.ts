@@ -1,5 +1,6 @@
 /** https://hl7.org/fhir/R4/patient-operation-everything.html: composed of guarded searches, one type after the other. */
 import { isTraitsOnly } from '../../access/access.ts';
+import { instantOf } from '../../fhir/interval.ts';
 import { fail, malformed, ok, type Result } from '../../fhir/result.ts';
 import type { Key } from '../../fhir/types.ts';
 import { guarded } from '../../query/plan.ts';
@@ -58,8 +59,8 @@ function readAsked(given: Given): Result<Asked> {
         asked = { ...asked, count: Math.min(Number(value), LARGEST_PAGE) };
         break;
       case '_since': {
-        const since = /([zZ]|[+-]\d\d:\d\d)$/.test(value) ? Date.parse(value) : Number.NaN;
-        if (Number.isNaN(since)) return bad;
+        const since = instantOf(value);
+        if (since === undefined) return bad;
         asked = { ...asked, since };
         break;
       }

@@ -1,6 +1,7 @@
 /** https://hl7.org/fhir/R4/http.html#read, #vread, #history: one resource by its id. */
 import { systemGuard } from '../../access/decision.ts';
 import { itemsOf, redacted, withoutSecretMark } from '../../audit/event.ts';
+import { instantOf } from '../../fhir/interval.ts';
 import { fail, ok, type Result } from '../../fhir/result.ts';
 import type { Key } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
@@ -143,8 +144,8 @@ function historyParameters(request: FhirRequest): Result<HistoryPage> {
         break;
       case '_since':
       case '_at': {
-        const at = /[zZ]$|[+-]\d\d:\d\d$/.test(value) ? Date.parse(value) : Number.NaN;
-        if (Number.isNaN(at)) return bad;
+        const at = instantOf(value);
+        if (at === undefined) return bad;
         page = name === '_since' ? { ...page, since: at } : { ...page, at };
         break;
       }

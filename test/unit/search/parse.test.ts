@@ -213,6 +213,13 @@ describe('what is refused, and named', () => {
     expect(faults('DocumentReference', `subject=${many}`)).toEqual(['the search has too many values']);
   });
 
+  test('names and values that are longer than all that counts', () => {
+    expect(faults('Patient', `name=${'a'.repeat(500_001)}`)).toEqual(['a parameter is too long: `name`']);
+    expect(faults('Patient', `${'a'.repeat(501)}=1`, { lenient: true })).toEqual([
+      `a parameter is too long: \`${'a'.repeat(50)}\``,
+    ]);
+  });
+
   test('more steps than a store should take: one to the register, whose permission looks everywhere, counts twenty', () => {
     const repeated = (times: number, parameter: string) => Array.from({ length: times }, () => parameter).join('&');
     const steps = ['the search follows more than 100 references'];
