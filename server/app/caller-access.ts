@@ -7,6 +7,7 @@ import { lowerAll } from '../query/lower.ts';
 import { parseSearch } from '../query/parse.ts';
 import type { Guard } from '../query/plan.ts';
 import { ALL, NONE, or, type Predicate } from '../query/predicate.ts';
+import type { Filter } from '../query/search-query.ts';
 import type { Deps } from './deps.ts';
 
 /** A scope's constraint as a predicate on the type itself. What cannot be read, or would look at another resource, grants nothing. */
@@ -20,7 +21,9 @@ function constraintOf(deps: Deps, scope: Scope, type: string, now: Instant): Pre
     bySight: () => false,
   });
   if (!parsed.ok || parsed.value.filters.length === 0) return NONE;
-  if (parsed.value.filters.some((f) => f.kind !== 'match' || f.modifier !== undefined)) return NONE;
+  const bySight = deps.declarations.get(type)?.bySight ?? [];
+  const isPlain = (f: Filter): boolean => f.kind === 'match' && f.modifier === undefined && !bySight.includes(f.param);
+  if (!parsed.value.filters.every(isPlain)) return NONE;
   const nowhere = (): Guard => {
     throw new Error('a scope constraint follows no reference');
   };

@@ -69,7 +69,10 @@ const tooMuch = (error: unknown): Result<never> => {
     return fail({
       code: 'malformed',
       faults: [
-        { code: 'too-costly', text: 'the search is too broad: name a person, or ask for the beginning of a text' },
+        {
+          code: 'too-costly',
+          text: 'the search is too broad: name a person, ask for the beginning of a text, or for less at once',
+        },
       ],
     });
   throw error;

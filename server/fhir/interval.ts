@@ -268,6 +268,12 @@ export function dateInterval(text: string): Interval | undefined {
   return read === undefined ? undefined : { lo: read.lo, hi: read.hi };
 }
 
+/** A FHIR instant: a time of day with its offset; `undefined` for any other text. */
+export function instantOf(text: string): Instant | undefined {
+  const read = text.includes('T') ? readDate(text) : undefined;
+  return read === undefined || read.floating ? undefined : read.lo;
+}
+
 /** A Period as an interval. */
 export type PeriodInterval = Interval & {
   /** Whether every bound that is written could be read. */

@@ -31,15 +31,16 @@ export const readSummary = (text: string): Result<SummaryMode> => {
 
 const NAME = /^(?:[A-Z][A-Za-z]*\.)?([a-z][A-Za-z0-9]*)$/;
 
-/** Reads `_elements` (`identifier,active`, also `Patient.active`); 400 on anything but names of root elements. */
+/** The names in `_elements` (`identifier,active`, also `Patient.active`); `undefined` when one is no name of a root element. */
+export const elementsOf = (text: string): readonly string[] | undefined => {
+  const names = text.split(',').map((item) => NAME.exec(item.trim())?.[1]);
+  return names.every((name) => name !== undefined) ? names : undefined;
+};
+
+/** Reads `_elements`; 400 on anything but names of root elements. */
 export const readElements = (text: string): Result<Projection> => {
-  const names: string[] = [];
-  for (const item of text.split(',')) {
-    const name = NAME.exec(item.trim())?.[1];
-    if (name === undefined) return malformed('`_elements` is a list of root elements');
-    names.push(name);
-  }
-  return ok({ kind: 'elements', names });
+  const names = elementsOf(text);
+  return names === undefined ? malformed('`_elements` is a list of root elements') : ok({ kind: 'elements', names });
 };
 
 const SUBSETTED = { system: SYSTEM.observationValue, code: 'SUBSETTED' } as const;

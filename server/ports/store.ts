@@ -150,7 +150,7 @@ export class UploadTooLarge extends Error {}
 /** A resource, with what is indexed of it, is more than the store keeps in one piece. Nothing of the unit remains. */
 export class ResourceTooLarge extends Error {}
 
-/** A search that would have to open more of what is sealed than the store opens for one question. Nothing was answered. */
+/** A search that asks for more at once, or would have to open more of what is sealed, than the store bears for one question. Nothing was answered. */
 export class SearchTooBroad extends Error {}
 
 /**

@@ -6,7 +6,7 @@
 import { nextUp } from '../fhir/interval.ts';
 import { codeAlone, compositePart, quantityParam, systemAndCode, typeAndValue } from '../fhir/search-value.ts';
 import { fold } from '../fhir/text.ts';
-import { type Instant, type Ref, unreachable } from '../fhir/types.ts';
+import { type Instant, unreachable } from '../fhir/types.ts';
 import { type Guard, hop } from './plan.ts';
 import { ALL, and, contains, NONE, not, or, type Predicate, prefix, range, term } from './predicate.ts';
 import type { Filter, Modifier, NumberValue, Prefix, SearchValue } from './search-query.ts';
@@ -92,7 +92,7 @@ function lowerValue(value: SearchValue, asked: Asked): Predicate {
       return compareNumber(name, value.prefix, value.number);
     }
     case 'local':
-      return or(...value.refs.map((ref) => lowerReference(ref, value.version, asked)));
+      return lowerReferences([value], asked);
     case 'foreign':
       return asked.on.bySight(asked.type, param) ? NONE : term(param, value.text);
     case 'composite':
@@ -130,20 +130,27 @@ function lowerUri(uri: string, { param, modifier }: Asked): Predicate {
   return or(...ancestors);
 }
 
-function lowerReference(ref: Ref, version: string | undefined, asked: Asked): Predicate {
-  const { param, on } = asked;
-  const named = version === undefined ? term(param, ref) : term(`${param}:version`, `${ref}/_history/${version}`);
-  const slash = ref.indexOf('/');
-  const type = ref.slice(0, slash);
-  if (!on.bySight(asked.type, param) || type === 'Patient') return named;
-  if (!on.types.includes(type)) return NONE;
+type Local = Extract<SearchValue, { kind: 'local' }>;
+
+/** What a resource names, of several. By sight it is one step for each type, however many are named: a step carries the whole permission of its type. */
+function lowerReferences(values: readonly Local[], { type: asker, param, on }: Asked): Predicate {
+  const found: Predicate[] = [];
+  const ids = new Map<string, Predicate[]>();
   // What a reader does not see is named to them by nothing; a deleted item counts as if it were not (rules.md D8).
-  const seen: Predicate = {
+  const seen = (type: string, which: Predicate): Predicate => ({
     op: 'via',
     param,
-    hop: hop(on.guardOf(type), term('_id', ref.slice(slash + 1)), { deleted: true }),
-  };
-  return version === undefined ? seen : and(seen, named);
+    hop: hop(on.guardOf(type), which, { deleted: true }),
+  });
+  for (const { ref, version } of values.flatMap((v) => v.refs.map((ref) => ({ ref, version: v.version })))) {
+    const named = version === undefined ? term(param, ref) : term(`${param}:version`, `${ref}/_history/${version}`);
+    const [type = '', id = ''] = ref.split('/');
+    if (!on.bySight(asker, param) || type === 'Patient') found.push(named);
+    else if (!on.types.includes(type)) continue;
+    else if (version !== undefined) found.push(and(seen(type, term('_id', id)), named));
+    else ids.set(type, [...(ids.get(type) ?? []), term('_id', id)]);
+  }
+  return or(...found, ...[...ids].map(([type, some]) => seen(type, or(...some))));
 }
 
 /** The discrete parts become the name or the value of one term or range, so both are of one repetition. */
@@ -190,7 +197,10 @@ export function lower(filter: Filter, on: Lowering): Predicate {
   switch (filter.kind) {
     case 'match': {
       const { type, param, modifier } = filter;
-      const any = or(...filter.values.map((value) => lowerValue(value, { type, param, modifier, on })));
+      const asked = { type, param, modifier, on };
+      const named = on.bySight(type, param) ? filter.values.filter((value) => value.kind === 'local') : [];
+      const others = filter.values.filter((value) => named.length === 0 || value.kind !== 'local');
+      const any = or(...others.map((value) => lowerValue(value, asked)), lowerReferences(named, asked));
       // Also the resources that lack the element. R4 search.html#token
       return modifier === 'not' ? not(any) : any;
     }

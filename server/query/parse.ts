@@ -12,6 +12,7 @@ import {
   type SearchRegistry,
 } from '../fhir/search-parameter.ts';
 import type { SearchParamType } from '../fhir/search-value.ts';
+import { elementsOf } from '../fhir/summary.ts';
 import { fold } from '../fhir/text.ts';
 import type { Ref } from '../fhir/types.ts';
 import type { SortKey } from './plan.ts';
@@ -47,6 +48,15 @@ export type Parameters = readonly (readonly [name: string, value: string])[];
 const MAX_HOPS = 3;
 /** Resource types that one untyped chain may spread over. */
 const MAX_BRANCHES = 64;
+/** Steps to other resources that a whole search may take: each is asked with the permission for the type at its end. */
+const MAX_STEPS = 100;
+/** What a step to a type counts whose permission looks at what its resources name (D8): it steps to every type itself. */
+const WIDE_STEP = 20;
+/** `_include` and `_revinclude` of one search. */
+const MAX_INCLUDES = 20;
+/** Characters of a name, which faults repeat, and of a value: room for all the values that count. */
+const LONGEST_NAME = 500;
+const LONGEST_VALUE = 500_000;
 /** Conditions that a whole search may come to: values, times the types they may stand for. */
 const MAX_CONDITIONS = 5000;
 
@@ -326,7 +336,9 @@ function readMatch(type: string, name: string, value: string, context: FilterCon
   const modified = readModifier(parameter, modifierText);
   if (modified.is !== 'read') return modified;
   const values: SearchValue[] = [];
-  for (const raw of split(value, ',')) {
+  const pieces = split(value, ',');
+  if (pieces.length > MAX_CONDITIONS) return wrong(`\`${context.written}\` has too many values`);
+  for (const raw of pieces) {
     if (raw === '') return wrong(`\`${context.written}\` has an empty value`);
     const one = readValue(raw, modified.value, {
       parameter,
@@ -395,26 +407,32 @@ function readHas(type: string, name: string, value: string, context: FilterConte
 }
 
 /** How much a filter comes to, once its untyped chains and references are spread over their types. */
-type Extent = { readonly branches: number; readonly conditions: number };
+type Extent = { readonly branches: number; readonly steps: number; readonly conditions: number };
 
-function extent(filter: Filter): Extent {
+function extent(filter: Filter, stepTo: (type: string) => number): Extent {
   switch (filter.kind) {
     case 'match': {
       const conditions = filter.values.reduce((sum, v) => sum + (v.kind === 'local' ? v.refs.length : 1), 0);
-      return { branches: 1, conditions };
+      return { branches: 1, steps: 0, conditions };
     }
     case 'chain': {
       const inner = [
         ...filter.targets.map((t) => t.filter),
         ...(filter.contained === undefined ? [] : [filter.contained]),
-      ].map(extent);
+      ].map((f) => extent(f, stepTo));
       return {
         branches: inner.reduce((sum, e) => sum + e.branches, 0),
+        steps: [...inner.map((e) => e.steps), ...filter.targets.map((t) => stepTo(t.type))].reduce(
+          (sum, n) => sum + n,
+          0,
+        ),
         conditions: inner.reduce((sum, e) => sum + e.conditions, 0),
       };
     }
-    case 'has':
-      return extent(filter.filter);
+    case 'has': {
+      const inner = extent(filter.filter, stepTo);
+      return { ...inner, steps: inner.steps + stepTo(filter.source) };
+    }
     default: {
       const never: never = filter;
       return never;
@@ -452,10 +470,8 @@ function readCount(value: string): Read<number> {
 }
 
 function readElements(value: string): Read<readonly string[]> {
-  const names = value.split(',');
-  return names.every((n) => /^[A-Za-z]+(\.[A-Za-z]+)*$/.test(n))
-    ? read(names)
-    : wrong('`_elements` is a list of element names');
+  const elements = elementsOf(value);
+  return elements === undefined ? wrong('`_elements` is a list of root elements') : read(elements);
 }
 
 type IncludeKind = { readonly name: '_include' | '_revinclude'; readonly iterate: boolean };
@@ -475,6 +491,9 @@ function readInclude(value: string, kind: IncludeKind, options: ParseOptions): R
   if (!touches && !iterate) return unknown(`\`${name}=${value}\` has nothing to do with ${type}`);
   return read({ source, param, target, iterate });
 }
+
+const sameInclude = (a: Include, b: Include): boolean =>
+  a.source === b.source && a.param === b.param && a.target === b.target && a.iterate === b.iterate;
 
 const INCLUDES: Readonly<Record<string, IncludeKind>> = {
   _include: { name: '_include', iterate: false },
@@ -564,12 +583,12 @@ function apply(draft: Draft, name: string, value: string, options: ParseOptions)
   if (include !== undefined) {
     const list = include.name === '_include' ? draft.includes : draft.revincludes;
     return set(readInclude(value, include, options), (one) => {
-      list.push(one);
+      if (!list.some((known) => sameInclude(known, one))) list.push(one);
       return value;
     });
   }
   const filter = readFilter(options.type, name, value, { options, hops: 0, written: name });
-  if (filter.is === 'read' && extent(filter.value).branches > MAX_BRANCHES) {
+  if (filter.is === 'read' && extent(filter.value, stepsTo(options)).branches > MAX_BRANCHES) {
     return wrong(`\`${name}\` may lead to too many types; name the type, as in \`subject:Patient.name\``);
   }
   return set(filter, (one) => {
@@ -577,6 +596,18 @@ function apply(draft: Draft, name: string, value: string, options: ParseOptions)
     return value;
   });
 }
+
+const stepsTo =
+  ({ registry, bySight }: ParseOptions) =>
+  (type: string): number =>
+    [...(registry.parameters.get(type)?.keys() ?? [])].some((code) => bySight(type, code)) ? WIDE_STEP : 1;
+
+const excess = ({ conditions, steps }: { readonly conditions: number; readonly steps: number }): string | undefined =>
+  conditions > MAX_CONDITIONS
+    ? 'the search has too many values'
+    : steps > MAX_STEPS
+      ? `the search follows more than ${MAX_STEPS} references`
+      : undefined;
 
 /**
  * Reads the parameters of a search. 400 (`malformed`) with one fault for each parameter that is unknown, not supported or wrong; in
@@ -598,9 +629,14 @@ export function parseSearch(parameters: Parameters, options: ParseOptions): Resu
   const dropped: string[] = [];
   const faults: Fault[] = [];
   const seen = new Set<string>();
+  const size = { conditions: 0, steps: 0 };
   for (const [name, value] of parameters) {
     if (IGNORED.has(name)) {
       used.push([name, value]);
+      continue;
+    }
+    if (name.length > LONGEST_NAME || value.length > LONGEST_VALUE) {
+      faults.push({ text: `a parameter is too long: \`${name.slice(0, 50)}\`` });
       continue;
     }
     if (CONTROLS.has(name) && seen.has(name)) {
@@ -608,14 +644,22 @@ export function parseSearch(parameters: Parameters, options: ParseOptions): Resu
       continue;
     }
     seen.add(name);
+    const before = draft.filters.length;
     const outcome = value === '' ? emptyValue(name, options) : apply(draft, name, value, options);
+    for (const { conditions, steps } of draft.filters.slice(before).map((f) => extent(f, stepsTo(options)))) {
+      size.conditions += conditions;
+      size.steps += steps;
+    }
+    const tooMuch = excess(size);
+    // Nothing that comes after is read: it could be as much again.
+    if (tooMuch !== undefined) return fail({ code: 'malformed', faults: [...faults, { text: tooMuch }] });
     if (outcome.is === 'read') {
       if (name !== '_cursor') used.push([name, outcome.value]);
     } else if (outcome.is === 'unknown' && options.lenient) dropped.push(name);
     else faults.push({ text: outcome.text });
   }
-  const conditions = draft.filters.reduce((sum, filter) => sum + extent(filter).conditions, 0);
-  if (conditions > MAX_CONDITIONS) faults.push({ text: 'the search has too many values' });
+  if (draft.includes.length + draft.revincludes.length > MAX_INCLUDES)
+    faults.push({ text: `the search has more than ${MAX_INCLUDES} of \`_include\` and \`_revinclude\`` });
   if (faults.length > 0) return fail({ code: 'malformed', faults });
   const { count, summary } = draft;
   return ok({

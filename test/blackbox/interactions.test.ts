@@ -270,17 +270,25 @@ describe.skipIf(!serverExists())('write interactions', () => {
     expect([all.json?.type, all.json?.total, versions(all)]).toEqual(['history', 4, ['4', '3', '2', '1']]);
     const page = await s.done(h, get(`${ref}/_history?_count=3`));
     expect(versions(page)).toEqual(['4', '3', '2']);
-    const next = ((page.json?.link ?? []) as readonly { relation: string; url: string }[]).find(
-      (link) => link.relation === 'next',
-    );
-    const second = await s.done(h, get(next?.url ?? ''));
+    const nextOf = ({ json }: Answer): string =>
+      ((json?.link ?? []) as readonly { relation: string; url: string }[]).find(({ relation }) => relation === 'next')
+        ?.url ?? '';
+    const second = await s.done(h, get(nextOf(page)));
     expect(versions(second)).toEqual(['1']);
     expect(JSON.stringify(second.json?.link).includes('next')).toBe(false);
     const iso = (index: number): string => new Date(instants[index] ?? 0).toISOString();
     expect(versions(await s.done(h, get(`${ref}/_history?_since=${iso(2)}`)))).toEqual(['4', '3']);
+    const recent = await s.done(h, get(`${ref}/_history?_since=${iso(2)}&_count=1`));
+    const older = await s.done(h, get(nextOf(recent)));
+    expect([versions(recent), versions(older), JSON.stringify(older.json?.link).includes('next')]).toEqual([
+      ['4'],
+      ['3'],
+      false,
+    ]);
     expect(versions(await s.done(h, get(`${ref}/_history?_at=${iso(1)}`)))).toContain('2');
     for (const [name, status] of [
       ['_since=yesterday', 400],
+      ['_since=1Z', 400],
       ['_count=0', 400],
       ['_colour=blue', 400],
       ['_since=2026-06-01T00:00:00', 400],
@@ -605,6 +613,10 @@ describe.skipIf(!serverExists())('write interactions', () => {
         ],
       ],
     );
+    // A patch without effect is accepted, and is no way to read.
+    const nothing = patch(ref, [{ op: 'test', path: '/active', value: false }]);
+    expect((await s.done(scoped('patient/RelatedPerson.u'), nothing)).text).toBe('');
+    expect((await s.done(scoped('patient/RelatedPerson.ru'), nothing)).json?.resourceType).toBe('RelatedPerson');
   });
 
   it('a Binary: raw and wrapped, its security context is the server’s', async () => {

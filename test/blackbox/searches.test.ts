@@ -1,7 +1,7 @@
 /** Searches over HTTP, where a permission could be lost on the way: cursors, compartments, includes, scopes, and how a person may be looked for. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serverExists } from '../support/server.ts';
-import { del, entriesOf, get, mask, type Person, post, type Stage, startStage } from './stage.ts';
+import { del, entriesOf, get, mask, type Person, post, put, ruleOf, type Stage, startStage } from './stage.ts';
 
 const QUARTER = 15 * 60_000;
 
@@ -151,11 +151,40 @@ describe.skipIf(!serverExists())('searches', () => {
         `Patient?family=${family}&birthdate=1979-03`,
         `Patient?family=${family}&birthdate=ge1900-01-01`,
         `Patient?family:contains=S&birthdate=1979-03-28`,
+        `Patient?family=A,E,${family}&birthdate=1979-03-28`,
+        `Patient?family=${family}&birthdate=1979-03-27,1979-03-28`,
       ])
         expect(await status(centre, path), path).toBe(403);
       expect(await found(centre, `Patient?family=${family}&birthdate=1979-03-28`)).toContain(ann.ref);
       expect(await status(centre, `${ann.ref}`)).toBe(404);
       expect(await status(centre, 'DocumentReference')).toBe(403);
+      const searching = s.professional('dr3', { purpose: 'ETREAT', scope: 'user/Patient.s' });
+      expect(await found(searching, `Patient?family=${family}&birthdate=1979-03-28`)).toContain(ann.ref);
+      expect(await status(searching, `${ann.ref}/$everything`)).toBe(404);
+    });
+
+    it('never backwards, from the professional or the structure that they name', async () => {
+      const { ref } = await s.person();
+      const registered = await s.body(s.insurer(), ref);
+      const treated = { ...registered, generalPractitioner: [{ reference: s.known('dr2') }] };
+      await s.done(s.insurer(), put(treated as typeof registered));
+      const doctor = s.known('dr2').split('/')[1];
+      const backwards = [
+        `Practitioner?_id=${doctor}&_has:Patient:general-practitioner:family=${family}`,
+        `Practitioner?_id=${doctor}&_revinclude=Patient:general-practitioner`,
+        `DocumentReference?_include=DocumentReference:author&_revinclude:iterate=Patient:general-practitioner`,
+        `DocumentReference?author:Practitioner._has:Patient:general-practitioner:family=${family}`,
+      ];
+      for (const token of [s.professional('dr1'), s.feeder('s1'), s.professional('dr3', { patient: ann })])
+        for (const path of backwards) {
+          const answer = await s.ask(token, get(path));
+          expect([path, answer.status, ruleOf(answer)]).toEqual([path, 403, 'D9']);
+        }
+      const condition = post({ resourceType: 'DocumentReference' }, { 'if-none-exist': backwards[3] ?? '' });
+      expect((await s.ask(s.professional('dr1'), condition)).status).toBe(403);
+      // Who sees one person asks what they like: nobody else comes of it.
+      const own = `Practitioner?_id=${doctor}&_revinclude=Patient:general-practitioner`;
+      expect(await found(s.holder(ann), own)).toEqual([s.known('dr2')]);
     });
   });
 
@@ -166,6 +195,8 @@ describe.skipIf(!serverExists())('searches', () => {
     expect(await found(scoped('user/DocumentReference.rs?type=34112-3'), path)).toEqual([]);
     for (const constraint of ['nonsense=x', 'date=not-a-date', '_sort=date', 'type=11488-4&nonsense=x'])
       expect(await status(scoped(`user/DocumentReference.rs?${constraint}`), path), constraint).toBe(403);
+    // Which events name an item is told to who sees the item, and a constraint looks at no other resource.
+    expect(await status(scoped(`user/AuditEvent.rs?entity=${documents.get(ann)}`), 'AuditEvent')).toBe(403);
   });
 
   it('as a condition: only with a scope that lets the token search', async () => {
@@ -175,6 +206,96 @@ describe.skipIf(!serverExists())('searches', () => {
     expect(deleted).toBe(403);
     const create = post({ resourceType: 'DocumentReference' }, { 'if-none-exist': condition });
     expect((await s.ask(without, create)).status).toBe(403);
+  });
+
+  it('as a condition: what it steps to needs a scope too', async () => {
+    const born = `_id=${documents.get(ann)?.split('/')[1]}&patient.birthdate=1979-03-28`;
+    const create = post({ resourceType: 'DocumentReference' }, { 'if-none-exist': born });
+    const only = 'user/DocumentReference.crus user/Binary.c';
+    expect((await s.ask(s.professional('dr1', { scope: `${only} user/Patient.s` }), create)).status).toBe(200);
+    expect((await s.ask(s.professional('dr1', { scope: only }), create)).status).toBe(422);
+  });
+
+  describe('leave a record with the person', () => {
+    /** How many searches of the professional their register has. */
+    const searchesOf = async (person: Person): Promise<number> => {
+      const path = `AuditEvent?patient=${person.ref}&action=E&agent=${s.known('dr1')}&_summary=count`;
+      return Number((await s.done(s.operator(), get(path))).json?.total);
+    };
+
+    it('whom they name, however they do, and whatever comes of it', async () => {
+      const dr1 = s.professional('dr1');
+      const carl = await s.person();
+      for (const path of [
+        `DocumentReference?subject=${carl.id}&_summary=count`,
+        `DocumentReference?patient._id=${carl.id}&_summary=count`,
+        `Patient?_id=${carl.id}&_has:Condition:patient:code=B24`,
+        `Practitioner?_has:DocumentReference:author:patient=${carl.ref}`,
+        `Practitioner?_has:DocumentReference:author:patient.identifier=urn:oid:1.2.250.1.213.1.4.10|${carl.traits.ins}`,
+      ]) {
+        const before = await searchesOf(carl);
+        await s.done(dr1, get(path));
+        expect([path, (await searchesOf(carl)) - before]).toEqual([path, 1]);
+      }
+    });
+
+    it('whose items they count', async () => {
+      const id = documents.get(ben)?.split('/')[1];
+      const before = await searchesOf(ben);
+      const { json } = await s.done(s.professional('dr1'), get(`DocumentReference?_id=${id}&_summary=count`));
+      expect([json?.total, json?.entry, json?.link]).toMatchObject([1, undefined, [{ relation: 'self' }]]);
+      expect((await searchesOf(ben)) - before).toBe(1);
+    });
+
+    it('so that one search names so many persons and no more', async () => {
+      const many = Array.from({ length: 201 }, (_, i) => `p${i}`).join(',');
+      expect(await status(s.professional('dr1'), `Patient?_id=${many}`)).toBe(400);
+    });
+  });
+
+  describe('that ask for much', () => {
+    const many = (length: number, of: (i: number) => string, by = '&'): string =>
+      Array.from({ length }, (_, i) => of(i)).join(by);
+
+    it('are answered as long as that can be borne', async () => {
+      const path = `AuditEvent?entity=${many(300, (i) => `DocumentReference/d${i}`, ',')},${documents.get(ann)}`;
+      expect((await found(s.professional('dr1'), path)).length).toBeGreaterThan(0);
+    });
+
+    it('or refused', async () => {
+      const hostile = [
+        `DocumentReference?${many(50, () => '_has:AuditEvent:entity:action=R')}`,
+        `DocumentReference?${many(101, (i) => `_has:List:item:title=a${i}`)}`,
+        `DocumentReference?${many(21, (i) => `_revinclude:iterate=${['List:item', 'List:subject'][i % 2]}:${i % 2 ? 'Patient' : 'DocumentReference'}`)}`,
+        `AuditEvent?entity=${many(90, (i) => `AuditEvent/e${i}/_history/1`, ',')}`,
+      ];
+      const statuses = [];
+      for (const path of hostile) statuses.push(await status(s.professional('dr1'), path));
+      expect(statuses).toEqual([400, 400, 200, 400]);
+    });
+  });
+
+  it('show the elements that are asked for, with or without their type', async () => {
+    const path = `DocumentReference?_id=${documents.get(ann)?.split('/')[1]}&_elements=DocumentReference.date,type`;
+    const [entry] = entriesOf(await s.done(s.professional('dr1'), get(path)));
+    expect(entry?.resource).toMatchObject({ date: expect.any(String), type: expect.anything() });
+    expect(entry?.resource).not.toHaveProperty('description');
+  });
+
+  it('of everything: what a Parameters asks is as good as an address', async () => {
+    const asks = (...parameter: readonly object[]) =>
+      s.ask(s.holder(ann), {
+        method: 'POST',
+        path: `${ann.ref}/$everything`,
+        body: { resourceType: 'Parameters', parameter },
+      });
+    const types = async (...parameter: readonly object[]) => [
+      ...new Set(entriesOf(await asks(...parameter)).map(({ resource }) => resource?.resourceType)),
+    ];
+    expect(await types({ name: '_type', valueString: 'DocumentReference' })).toEqual(['DocumentReference']);
+    const later = new Date(s.now() + QUARTER).toISOString();
+    expect(await types({ name: '_since', valueInstant: later })).toEqual([]);
+    expect((await asks({ name: 'until', valueInstant: later })).status).toBe(400);
   });
 
   it('of the register: in no order that tells of items out of sight, and not by the mark of a secret session', async () => {

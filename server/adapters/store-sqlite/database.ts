@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { SearchTooBroad } from '../../ports/store.ts';
 import type { Vault } from '../vault/vault.ts';
 import { type Recent, recent } from './recent.ts';
 import { APPLICATION_ID, SCHEMA, SCHEMA_VERSION } from './schema.ts';
@@ -26,6 +27,10 @@ export type Statement = {
   run(...args: readonly SqlValue[]): number;
 };
 
+/** SQLite takes no more values in one statement (limits.html#max_variable_number). */
+export const MOST_VALUES = 32_766;
+/** Longer statements are hardly asked twice, and would fill the memory for those that are. */
+const LONGEST_KEPT = 200_000;
 /** Statements by text that are kept prepared, beyond those of the adapter itself. */
 const PREPARED = 300;
 
@@ -139,14 +144,18 @@ function access(raw: DatabaseSync, vault: Vault): Database {
     const known = dynamic.get(text);
     if (known !== undefined) return known;
     const made = arrays(raw.prepare(text));
-    dynamic.set(text, made);
+    if (text.length <= LONGEST_KEPT) dynamic.set(text, made);
     return made;
+  };
+  const asked = (query: Sql): StatementSync => {
+    if (query.args.length > MOST_VALUES) throw new SearchTooBroad('a question has more values than SQLite takes');
+    return prepared(query.text);
   };
   return {
     raw,
     vault,
-    get: (query) => rowOf(prepared(query.text).get(...query.args)),
-    all: (query) => rowsOf(prepared(query.text).all(...query.args)),
+    get: (query) => rowOf(asked(query).get(...query.args)),
+    all: (query) => rowsOf(asked(query).all(...query.args)),
     statement(text) {
       const known = own.get(text);
       if (known !== undefined) return known;

@@ -1,10 +1,11 @@
 /** A guarded plan → one page. */
-import type { Match, Page } from '../../ports/store.ts';
+import { type Match, type Page, SearchTooBroad } from '../../ports/store.ts';
 import { specialise } from '../../query/matches.ts';
 import type { GuardedPlan, SortKey } from '../../query/plan.ts';
 import type { Predicate } from '../../query/predicate.ts';
 import { condition, type ResourceScope, resourceScope } from './compile.ts';
 import { blobOf, type Core, textOf } from './core.ts';
+import { MOST_VALUES } from './database.ts';
 import { type Chosen, columnStart, indexStart } from './drive.ts';
 import { isOpen, jsonPath } from './facets.ts';
 import { isLocal, judge } from './judge.ts';
@@ -18,6 +19,9 @@ import type { Words } from './words.ts';
 /** One page of the current, not deleted resources that `plan` asks for and its guard lets through. */
 export function search(core: Core, plan: GuardedPlan): Page {
   const { db, words } = core;
+  // Of the question as it was asked: what is left of it once a person is pinned would tell of their space.
+  if (valuesIn(plan.where, plan.type) > MOST_VALUES)
+    throw new SearchTooBroad('a question is more than a statement takes');
   const type = words.findName(plan.type);
   const where = pinned(core, plan.where);
   if (type === undefined || where.op === 'none')
@@ -59,6 +63,29 @@ export function search(core: Core, plan: GuardedPlan): Page {
   if (plan.after === undefined && !more) return { matches, more, total: matches.length };
   const [total] = db.get(sql`SELECT count(*) FROM resource ${r} WHERE ${found}`) ?? [];
   return { matches, more, total: Number(total) };
+}
+
+/** How many values a predicate on rows of `type` becomes in SQL (`compile.ts`); a space entry has no type. */
+function valuesIn(p: Predicate, type: string): number {
+  switch (p.op) {
+    case 'and':
+    case 'or':
+      return p.of.reduce((sum, q) => sum + valuesIn(q, type), 0);
+    case 'not':
+      return valuesIn(p.of, type);
+    case 'owner':
+      return valuesIn(p.of, '');
+    case 'via':
+    case 'from':
+      return 2 + valuesIn(p.hop.where, p.hop.type);
+    case 'range':
+      return isOpen(type, p.param) ? 3 : 6;
+    case 'prefix':
+    case 'contains':
+      return 4;
+    default:
+      return 1;
+  }
 }
 
 type Candidates = { readonly where: Predicate; readonly rows: Sql; readonly scope: ResourceScope };

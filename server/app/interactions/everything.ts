@@ -1,4 +1,6 @@
 /** https://hl7.org/fhir/R4/patient-operation-everything.html: composed of guarded searches, one type after the other. */
+import { isTraitsOnly } from '../../access/access.ts';
+import { instantOf } from '../../fhir/interval.ts';
 import { fail, malformed, ok, type Result } from '../../fhir/result.ts';
 import type { Key } from '../../fhir/types.ts';
 import { guarded } from '../../query/plan.ts';
@@ -7,6 +9,7 @@ import type { Answer } from '../answer.ts';
 import type { FhirRequest } from '../request.ts';
 import type { Work } from '../work.ts';
 import { bundleText } from './bundle-text.ts';
+import { readParameters, readQuery } from './parameters.ts';
 import { bodyFor } from './read.ts';
 
 const PAGE = 100;
@@ -19,9 +22,36 @@ type Asked = {
   readonly cursor: string | undefined;
 };
 
-function readParameters(request: FhirRequest): Result<Asked> {
+/** What a Parameters may state, with the elements that hold it; `_type` says its types in one list, as in an address. */
+const STATED: Readonly<Record<string, readonly string[]>> = {
+  _count: ['valueInteger', 'valuePositiveInt'],
+  _since: ['valueInstant', 'valueDateTime'],
+  _type: ['valueString', 'valueCode'],
+};
+
+type Given = readonly (readonly [name: string, value: string])[];
+
+/** What is asked for: in the address, or in a Parameters; nothing twice. */
+function readGiven(request: FhirRequest): Result<Given> {
+  const query = readQuery(request, [...Object.keys(STATED), '_cursor']);
+  if (!query.ok) return query;
+  const stated = readParameters(request, Object.keys(STATED));
+  if (!stated.ok) return stated;
+  const given = new Map(query.value);
+  for (const [name, parameter] of stated.value) {
+    if (given.has(name)) return malformed(`the parameter \`${name}\` stands once`, name);
+    const elements = STATED[name] ?? [];
+    const value = elements.map((element) => parameter[element]).find((v) => v !== undefined);
+    if (value === undefined || value === null || typeof value === 'object')
+      return malformed(`\`${name}\` has a \`${elements[0]}\``, name);
+    given.set(name, String(value));
+  }
+  return ok([...given]);
+}
+
+function readAsked(given: Given): Result<Asked> {
   let asked: Asked = { count: PAGE, since: undefined, types: undefined, cursor: undefined };
-  for (const [name, value] of request.query) {
+  for (const [name, value] of given) {
     const bad = malformed(`the parameter \`${name}\` cannot be read here`, name);
     switch (name) {
       case '_count':
@@ -29,8 +59,8 @@ function readParameters(request: FhirRequest): Result<Asked> {
         asked = { ...asked, count: Math.min(Number(value), LARGEST_PAGE) };
         break;
       case '_since': {
-        const since = /([zZ]|[+-]\d\d:\d\d)$/.test(value) ? Date.parse(value) : Number.NaN;
-        if (Number.isNaN(since)) return bad;
+        const since = instantOf(value);
+        if (since === undefined) return bad;
         asked = { ...asked, since };
         break;
       }
@@ -39,9 +69,6 @@ function readParameters(request: FhirRequest): Result<Asked> {
         break;
       case '_cursor':
         asked = { ...asked, cursor: value };
-        break;
-      case '_format':
-      case '_pretty':
         break;
       default:
         return bad;
@@ -54,12 +81,17 @@ export async function everything(work: Work, request: FhirRequest, key: Key): Pr
   const letters = (['r', 's'] as const).filter((l) => work.access.scopeLimit(l, 'Patient').op !== 'none');
   const [letter] = letters;
   if (letter === undefined) return fail({ code: 'out-of-scope', needed: 'Patient.r' });
-  const asked = readParameters(request);
+  const given = readGiven(request);
+  if (!given.ok) return given;
+  const asked = readAsked(given.value);
   if (!asked.ok) return asked;
   const { count, since, types, cursor } = asked.value;
   const unknown = types?.find((t) => !work.deps.declarations.has(t));
   if (unknown !== undefined) return malformed(`the type \`${unknown}\` is not known here`, '_type');
-  const person = await work.unit.read(key, work.access.guard('Patient', letter));
+  // C5: of a token that opens the search by traits, the permission to search is for that search alone.
+  const person = isTraitsOnly(work.caller)
+    ? undefined
+    : await work.unit.read(key, work.access.guard('Patient', letter));
   if (person === undefined) return fail({ code: 'not-found' });
   if (person.deleted) return fail({ code: 'gone' });
   work.persons.add(`Patient/${key.id}`);
@@ -110,7 +142,7 @@ export async function everything(work: Work, request: FhirRequest, key: Key): Pr
     after = undefined;
   }
   const base = `${work.deps.baseUrl}/Patient/${key.id}/$everything`;
-  const kept = request.query.filter(([n]) => n === '_count' || n === '_since' || n === '_type');
+  const kept = given.value.filter(([n]) => n !== '_cursor');
   const link = (extra: readonly (readonly [string, string])[]): string => {
     const all = [...kept, ...extra].map(([n, v]) => `${n}=${encodeURIComponent(v)}`);
     return all.length === 0 ? base : `${base}?${all.join('&')}`;

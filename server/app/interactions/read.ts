@@ -1,6 +1,7 @@
 /** https://hl7.org/fhir/R4/http.html#read, #vread, #history: one resource by its id. */
 import { systemGuard } from '../../access/decision.ts';
 import { itemsOf, redacted, withoutSecretMark } from '../../audit/event.ts';
+import { instantOf } from '../../fhir/interval.ts';
 import { fail, ok, type Result } from '../../fhir/result.ts';
 import type { Key } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
@@ -118,11 +119,12 @@ export async function history(work: Work, request: FhirRequest, key: Key): Promi
     if (current !== undefined) trace(work, current);
   }
   const last = page.versions.at(-1)?.versionId;
-  const next =
-    page.more && last !== undefined
-      ? `${work.deps.baseUrl}/${key.type}/${key.id}/_history?_count=${limit}&_before=${last}`
-      : undefined;
   const self = `${work.deps.baseUrl}/${key.type}/${key.id}/_history`;
+  const period = request.query.flatMap(([n, v]) =>
+    n === '_since' || n === '_at' ? [`${n}=${encodeURIComponent(v)}&`] : [],
+  );
+  const next =
+    page.more && last !== undefined ? `${self}?${period.join('')}_count=${limit}&_before=${last}` : undefined;
   return ok({ status: 200, body: bundleText({ type: 'history', total: page.total, self, next, entries }) });
 }
 
@@ -142,8 +144,8 @@ function historyParameters(request: FhirRequest): Result<HistoryPage> {
         break;
       case '_since':
       case '_at': {
-        const at = /[zZ]$|[+-]\d\d:\d\d$/.test(value) ? Date.parse(value) : Number.NaN;
-        if (Number.isNaN(at)) return bad;
+        const at = instantOf(value);
+        if (at === undefined) return bad;
         page = name === '_since' ? { ...page, since: at } : { ...page, at };
         break;
       }

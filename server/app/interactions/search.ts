@@ -11,7 +11,7 @@ import { type Lowering, lowerAll } from '../../query/lower.ts';
 import { parseSearch } from '../../query/parse.ts';
 import { type Guard, guarded, hop } from '../../query/plan.ts';
 import { ALL, and, or, type Predicate, term } from '../../query/predicate.ts';
-import type { Filter, Include, SearchQuery } from '../../query/search-query.ts';
+import { type Filter, type Include, MAX_COUNT, type SearchQuery } from '../../query/search-query.ts';
 import { type Answer, preferenceOf } from '../answer.ts';
 import type { Deps } from '../deps.ts';
 import type { FhirRequest } from '../request.ts';
@@ -50,40 +50,70 @@ export function parseFor(work: Work, type: string, parameters: Parameters, lenie
   });
 }
 
-/** Persons whom a search names in its parameters: an empty answer about them is still an access (O1). */
+/** Every filter, those that stand behind a step included. */
+const everyFilter = (filters: readonly Filter[]): readonly Filter[] =>
+  filters.flatMap((f) => {
+    if (f.kind === 'match') return [f];
+    if (f.kind === 'has') return [f, ...everyFilter([f.filter])];
+    return [
+      f,
+      ...everyFilter([...f.targets.map((t) => t.filter), ...(f.contained === undefined ? [] : [f.contained])]),
+    ];
+  });
+
+/** Persons whom a search names in its parameters, behind whatever step: an empty answer about them is still an access (O1). */
 const namedPersons = (filters: readonly Filter[]): readonly Ref[] =>
-  filters.flatMap((f) =>
+  everyFilter(filters).flatMap((f) =>
     f.kind === 'match'
-      ? f.values.flatMap((v) =>
-          v.kind === 'local' ? v.refs.filter((r) => r.startsWith('Patient/') && v.refs.length === 1) : [],
-        )
+      ? f.values.flatMap((v): readonly Ref[] => {
+          if (v.kind === 'local') return v.refs.filter((r) => r.startsWith('Patient/'));
+          const id = f.type === 'Patient' && f.param === '_id' && v.kind === 'token' ? (v.code ?? '') : '';
+          return /^[A-Za-z0-9.-]{1,64}$/.test(id) ? [`Patient/${id}`] : [];
+        })
       : [],
   );
 
+/** Each person whom a search names has a record of it. */
+const MAX_PERSONS = 200;
+
+/** `identifier=system|value` of a Patient with one of the INS systems: what names a person as exactly as an id. */
+const insOf = (filter: Filter): readonly Predicate[] =>
+  filter.kind === 'match' && filter.type === 'Patient' && filter.param === 'identifier' && filter.modifier === undefined
+    ? filter.values.flatMap((v) =>
+        v.kind === 'token' && v.code !== undefined && INS_SYSTEMS.includes(v.system ?? '')
+          ? [term('identifier', systemAndCode(v.system ?? '', v.code))]
+          : [],
+      )
+    : [];
+
 /** `patient.identifier=system|value`, as MHD asks: the INS that names the person whom a search is about. */
-function insNamed(filter: Filter): readonly Predicate[] {
-  if (filter.kind !== 'chain' || !PERSON_PARAMETERS.includes(filter.param)) return [];
-  return filter.targets.flatMap(({ type, filter: inner }) =>
-    type === 'Patient' && inner.kind === 'match' && inner.param === 'identifier' && inner.modifier === undefined
-      ? inner.values.flatMap((v) =>
-          v.kind === 'token' && v.code !== undefined && INS_SYSTEMS.includes(v.system ?? '')
-            ? [term('identifier', systemAndCode(v.system ?? '', v.code))]
-            : [],
-        )
-      : [],
-  );
-}
+const insNamed = (filter: Filter): readonly Predicate[] =>
+  filter.kind === 'chain' && PERSON_PARAMETERS.includes(filter.param)
+    ? filter.targets.flatMap((target) => insOf(target.filter))
+    : [];
 
 /** Parameters that name whom a resource is about. */
 const PERSON_PARAMETERS: readonly string[] = ['patient', 'subject'];
 
-/** The persons of the register whom the filters name by INS. An INS is of one person (W13), so it is the name of one. */
-async function personsByIns(work: Work, filters: readonly Filter[]): Promise<readonly Ref[]> {
+/** The persons of the register whom these terms name. An INS is of one person (W13), so it is the name of one. */
+async function personsByIns(work: Work, terms: readonly Predicate[]): Promise<readonly Ref[]> {
   const found: Ref[] = [];
-  for (const where of filters.flatMap(insNamed)) {
+  for (const where of terms) {
     for (const person of await everyMatch(work, 'Patient', [where])) found.push(`Patient/${person.id}`);
   }
   return found;
+}
+
+/**
+ * D9, of a search of any type: a step back to Patient (`Practitioner?_has:Patient:general-practitioner:family=…`, or `_revinclude`) lists persons by
+ * what is said of them. Only the person's own side, who sees one, asks so.
+ */
+function listsNobody({ caller }: Work, { filters, revincludes }: SearchQuery): Result<void> {
+  const listing =
+    everyFilter(filters).some((f) => f.kind === 'has' && f.source === 'Patient') ||
+    revincludes.some((r) => r.source === 'Patient');
+  if (!listing || caller.kind === 'patient' || caller.kind === 'representative') return ok(undefined);
+  return fail({ code: 'forbidden', rule: 'D9', text: 'persons are not listed by what names them' });
 }
 
 /**
@@ -117,7 +147,7 @@ function patientSearchAllowed(work: Work, query: SearchQuery): Result<void> {
   });
 }
 
-/** At least the family name and the birth date, as values and not as patterns. */
+/** At least the family name and the birth date, each as one value and not as a pattern or a list of guesses. */
 function byTraits(filters: readonly Filter[]): boolean {
   const plain = (param: string) =>
     filters.some(
@@ -125,6 +155,7 @@ function byTraits(filters: readonly Filter[]): boolean {
         f.kind === 'match' &&
         f.param === param &&
         (f.modifier === undefined || f.modifier === 'exact') &&
+        f.values.length === 1 &&
         f.values.every((v) => v.kind !== 'date' || (v.prefix === 'eq' && v.hi - v.lo <= 25 * 3_600_000)),
     );
   return plain('family') && plain('birthdate');
@@ -153,6 +184,8 @@ export async function search(
   const parsed = parseFor(work, type, request.query, preferenceOf(request).lenient);
   if (!parsed.ok) return parsed;
   const query = parsed.value;
+  const listing = listsNobody(work, query);
+  if (!listing.ok) return listing;
   if (type === 'Patient' && person === undefined) {
     const allowed = patientSearchAllowed(work, query);
     if (!allowed.ok) return allowed;
@@ -161,8 +194,11 @@ export async function search(
     const found = await work.unit.read(keyOf(person), work.access.visible('Patient'));
     if (found === undefined || found.deleted) return fail({ code: 'not-found' });
   }
-  const byIns = await personsByIns(work, query.filters);
-  for (const named of [...(person === undefined ? [] : [person]), ...namedPersons(query.filters), ...byIns]) {
+  const references = new Set(namedPersons(query.filters));
+  const insTerms = everyFilter(query.filters).flatMap(insOf);
+  if (references.size + insTerms.length > MAX_PERSONS) return malformed('the search names too many persons');
+  const byIns = await personsByIns(work, insTerms);
+  for (const named of [...(person === undefined ? [] : [person]), ...references, ...byIns]) {
     // Only a person of the register: an event about nobody who exists has no one to be shown to.
     if (await itemHolds(work, keyOf(named), ALL)) work.persons.add(named);
   }
@@ -171,7 +207,7 @@ export async function search(
   }
   // Told to the store, an only person named by INS spares it everybody else's; it narrows nothing that the chain does not.
   const [only, ...others] = byIns;
-  const about = person ?? (others.length === 0 && namesOneIns(query) ? only : undefined);
+  const about = person ?? (others.length === 0 && insTerms.length === 1 && namesOneIns(query) ? only : undefined);
   return answerSearch(work, request, { type, query, within: about === undefined ? ALL : term('_owner', about) });
 }
 
@@ -181,15 +217,19 @@ async function answerSearch(work: Work, request: FhirRequest, { type, query, wit
   const context = cursorContext(work, request, query);
   const after = openCursor(work, query, context);
   if (!after.ok) return after;
-  const where = and(within, ownerOfNamed(query), lowerAll(query.filters, lowering(work, searchGuard(work.access))));
+  const about = and(within, ownerOfNamed(query));
+  const where = and(about, lowerAll(query.filters, lowering(work, searchGuard(work.access))));
   const counting = query.summary === 'count';
+  const ofOnePerson = about.op !== 'all' || work.caller.person !== undefined;
+  // What is counted of persons whom the search does not name is told to them as what is shown is (O1).
+  const told = counting && !ofOnePerson && work.deps.declarations.get(type)?.about === 'person';
   const page = await work.unit.search(
     guarded(
       {
         type,
         where,
         sort: query.sort,
-        limit: counting ? 0 : query.count,
+        limit: told ? MAX_COUNT : counting ? 0 : query.count,
         ...(after.value === undefined ? {} : { after: after.value }),
         total: counting || query.total === 'accurate' || query.total === 'estimate',
       },
@@ -200,10 +240,10 @@ async function answerSearch(work: Work, request: FhirRequest, { type, query, wit
   const entries: string[] = [];
   for (const match of page.matches) {
     work.traces.push({ owner: match.owner, item: `${type}/${match.id}` });
-    entries.push(entryText(work, match, project(await bodyFor(work, match)), 'match'));
+    if (!counting) entries.push(entryText(work, match, project(await bodyFor(work, match)), 'match'));
   }
   const matched = new Set(page.matches.map((m) => `${type}/${m.id}`));
-  for (const included of await includes(work, query, page.matches, matched)) {
+  for (const included of counting ? [] : await includes(work, query, page.matches, matched)) {
     work.traces.push({ owner: included.owner, item: `${included.type}/${included.id}` });
     const shape = projectionFor(work.deps.summaries, included.type, query);
     entries.push(entryText(work, included, shape(await bodyFor(work, included)), 'include'));
@@ -218,7 +258,7 @@ async function answerSearch(work: Work, request: FhirRequest, { type, query, wit
   const path = `${work.deps.baseUrl}/${request.path.filter((s) => s !== '_search').join('/')}`;
   const last = page.matches.at(-1);
   const next =
-    page.more && last !== undefined
+    page.more && last !== undefined && !counting
       ? link(path, [
           ...query.used,
           ['_cursor', work.deps.cursors.seal(JSON.stringify([work.now, last.position]), context)],
@@ -358,24 +398,36 @@ async function included(work: Work, include: Include, from: readonly Version[]):
   }
   const found: Version[] = [];
   for (const target of work.deps.declarations.keys()) {
-    const ids = named.get(target);
-    if (ids === undefined) continue;
-    const where = or(...[...ids].map((id) => term('_id', id)));
-    const plan = { type: target, where, sort: [], limit: MAX_INCLUDED, total: false };
-    found.push(...(await work.unit.search(guarded(plan, work.access.guard(target, 's')))).matches);
+    for (const ids of inPieces([...(named.get(target) ?? [])])) {
+      const where = or(...ids.map((id) => term('_id', id)));
+      const plan = { type: target, where, sort: [], limit: MAX_INCLUDED, total: false };
+      found.push(...(await work.unit.search(guarded(plan, work.access.guard(target, 's')))).matches);
+      if (found.length >= MAX_INCLUDED) return found;
+    }
   }
   return found;
 }
+
+/** So many alternatives are one question: a store starts at each of them, rather than walk over the type. */
+const PIECE = 200;
+
+const inPieces = <T>(all: readonly T[]): readonly (readonly T[])[] =>
+  Array.from({ length: Math.ceil(all.length / PIECE) }, (_, i) => all.slice(i * PIECE, (i + 1) * PIECE));
 
 /** The resources that name a page's resources in a parameter. */
 async function revincluded(work: Work, include: Include, from: readonly Version[]): Promise<readonly Version[]> {
   const named = from.filter((v) => include.target === undefined || v.type === include.target);
   if (named.length === 0 || !work.deps.declarations.has(include.source)) return [];
-  const where = bySight(work.deps)(include.source, include.param)
-    ? or(...[...new Set(named.map((v) => v.type))].map((type) => namesOneOf(work, include.param, type, named)))
-    : or(...named.map((v) => term(include.param, `${v.type}/${v.id}`)));
-  const plan = { type: include.source, where, sort: [], limit: MAX_INCLUDED, total: false };
-  return (await work.unit.search(guarded(plan, work.access.guard(include.source, 's')))).matches;
+  const found: Version[] = [];
+  for (const piece of inPieces(named)) {
+    const where = bySight(work.deps)(include.source, include.param)
+      ? or(...[...new Set(piece.map((v) => v.type))].map((type) => namesOneOf(work, include.param, type, piece)))
+      : or(...piece.map((v) => term(include.param, `${v.type}/${v.id}`)));
+    const plan = { type: include.source, where, sort: [], limit: MAX_INCLUDED, total: false };
+    found.push(...(await work.unit.search(guarded(plan, work.access.guard(include.source, 's')))).matches);
+    if (found.length >= MAX_INCLUDED) break;
+  }
+  return found;
 }
 
 /** By sight of what is named (D8): one step for each type, whatever the number of resources. */
@@ -400,6 +452,8 @@ export async function conditionalMatches(
   const parsed = parseFor(work, type, parameters, false);
   if (!parsed.ok) return parsed;
   if (parsed.value.filters.length === 0) return malformed('a condition needs at least one search parameter');
+  const listing = listsNobody(work, parsed.value);
+  if (!listing.ok) return listing;
   if (type === 'Patient') {
     const allowed = patientSearchAllowed(work, parsed.value);
     if (!allowed.ok) return allowed;
@@ -409,7 +463,11 @@ export async function conditionalMatches(
     guarded(
       {
         type,
-        where: and(lowerAll(parsed.value.filters, lowering(work, guardOf)), work.access.scopeLimit('s', type)),
+        // What a condition steps to is looked at with the scopes of a search, as it would be in one.
+        where: and(
+          lowerAll(parsed.value.filters, lowering(work, searchGuard(work.access))),
+          work.access.scopeLimit('s', type),
+        ),
         sort: [],
         limit: 2,
         total: false,

@@ -8,6 +8,7 @@ import { outcomeOk } from '../../fhir/outcome.ts';
 import { fail, malformed, ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Json, JsonObject, Key, Resource } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
+import { or } from '../../query/predicate.ts';
 import { type Answer, etagOf, ifMatchHolds, preferenceOf, versionAnswer } from '../answer.ts';
 import type { Accepted, WriteRules } from '../declaration.ts';
 import { conforms } from '../profiles.ts';
@@ -233,10 +234,21 @@ async function change(work: Work, request: FhirRequest, before: Version, changed
   work.traces.push({ owner: before.owner, item: `${before.type}/${before.id}`, rule: row });
   // A write without effect is accepted, and makes no version (section 5).
   if (sameContent(current, accepted.value.resource) && sameJson({ ...before.filing }, { ...accepted.value.filing })) {
-    return ok(writeAnswer(work, request, 200, before));
+    return ok(await changeAnswer(work, request, before));
   }
   const saved = await store(work, before, before, accepted.value, 'u');
-  return saved.ok ? ok(writeAnswer(work, request, 200, saved.value)) : saved;
+  return saved.ok ? ok(await changeAnswer(work, request, saved.value)) : saved;
+}
+
+/** The answer to a change: a scope that lets change is none that lets read, so that without one nothing is shown of what was there. */
+async function changeAnswer(work: Work, request: FhirRequest, version: Version): Promise<Answer> {
+  const limit = or(work.access.scopeLimit('r', version.type), work.access.scopeLimit('s', version.type));
+  const { body, ...answer } = writeAnswer(work, request, 200, version);
+  const isShown =
+    limit.op === 'all' ||
+    preferenceOf(request).returns === 'OperationOutcome' ||
+    (await itemHolds(work, version, limit));
+  return isShown && body !== undefined ? { ...answer, body } : answer;
 }
 
 /** Equal but for what the server writes itself. */

@@ -90,8 +90,8 @@ export const QUERY: readonly PlantedBug[] = [
     id: 'query/register-searched-by-hidden-item',
     fault: 'D8: `AuditEvent?entity=` finds events by items that the reader does not see.',
     file: LOWER,
-    find: "if (!on.bySight(asked.type, param) || type === 'Patient') return named;",
-    replace: 'if (named !== NONE) return named;',
+    find: "if (!on.bySight(asker, param) || type === 'Patient') found.push(named);",
+    replace: 'if (named !== NONE) found.push(named);',
     caughtBy: [LOWERING, TWINS],
   },
   {

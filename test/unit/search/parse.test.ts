@@ -185,7 +185,8 @@ describe('what is refused, and named', () => {
     ['Patient', '_count=', '`_count` has an empty value'],
     ['Patient', '_total=some', '`_total` is one of'],
     ['Patient', '_summary=yes', '`_summary` is one of'],
-    ['Patient', '_elements=a;b', '`_elements` is a list of element names'],
+    ['Patient', '_elements=a;b', '`_elements` is a list of root elements'],
+    ['Patient', '_elements=name.family', '`_elements` is a list of root elements'],
     ['Patient', '_cursor=', '`_cursor` has an empty value'],
     ['DocumentReference', '_include=*', '`_include` with `*` is not supported'],
     ['DocumentReference', '_include=DocumentReference:*', '`_include` with `*`'],
@@ -210,6 +211,39 @@ describe('what is refused, and named', () => {
     const many = Array.from({ length: 2000 }, (_, i) => `p${i}`).join(',');
     expect(faults('DocumentReference', `subject:Patient=${many}`)).toEqual([]);
     expect(faults('DocumentReference', `subject=${many}`)).toEqual(['the search has too many values']);
+  });
+
+  test('names and values that are longer than all that counts', () => {
+    expect(faults('Patient', `name=${'a'.repeat(500_001)}`)).toEqual(['a parameter is too long: `name`']);
+    expect(faults('Patient', `${'a'.repeat(501)}=1`, { lenient: true })).toEqual([
+      `a parameter is too long: \`${'a'.repeat(50)}\``,
+    ]);
+  });
+
+  test('more steps than a store should take: one to the register, whose permission looks everywhere, counts twenty', () => {
+    const repeated = (times: number, parameter: string) => Array.from({ length: times }, () => parameter).join('&');
+    const steps = ['the search follows more than 100 references'];
+    expect(faults('DocumentReference', repeated(100, '_has:List:item:title=a'))).toEqual([]);
+    expect(faults('DocumentReference', repeated(101, '_has:List:item:title=a'))).toEqual(steps);
+    const world = { resources: [], bySight: ['AuditEvent.entity'] };
+    const register = '_has:AuditEvent:entity:action=R';
+    expect(faults('DocumentReference', repeated(5, register), { world })).toEqual([]);
+    expect(faults('DocumentReference', repeated(6, register), { world })).toEqual(steps);
+  });
+
+  test('more includes than a search should add, the same one counted once', () => {
+    const added = ['_revinclude:iterate', '_include:iterate'].flatMap((name) =>
+      ['agent', 'entity', 'source'].flatMap((code) =>
+        ['Patient', 'RelatedPerson', 'Practitioner', 'PractitionerRole', 'Organization'].map(
+          (type) => `${name}=AuditEvent:${code}:${type}`,
+        ),
+      ),
+    );
+    const twenty = added.slice(0, 20).join('&');
+    expect(faults('AuditEvent', `${twenty}&${twenty}`)).toEqual([]);
+    expect(faults('AuditEvent', added.join('&'))).toEqual([
+      'the search has more than 20 of `_include` and `_revinclude`',
+    ]);
   });
 
   test('an untyped chain that would spread too far', () => {
