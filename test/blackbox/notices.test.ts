@@ -3,7 +3,7 @@
  * hidden wait; the announcement clock. `docs/notices.md`.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Resource } from '../support/fhir-bodies.ts';
+import { communicationBody, type Resource } from '../support/fhir-bodies.ts';
 import {
   DAY,
   del,
@@ -146,6 +146,18 @@ describe('representatives', () => {
     const open = await stage.fed(stage.professional('dr1'), stage.feed(person));
     await stage.done(stage.professional('dr1'), get(open.document));
     expect(await told(stage.representative(related, person))).toEqual(['ACCES_DMP_PS', 'AJOUT_DOCUMENT']);
+  });
+
+  it('hear nothing of a session that read messages of a secret connection alone', async () => {
+    const person = await stage.person();
+    const { related } = await stage.delegate(person, 'caregiver', ['message']);
+    await stage.grant(person, 'dr2');
+    const [sender, recipient] = [person.ref, stage.known('dr2')];
+    const message = communicationBody({ subject: person.ref, sender, recipient, text: 'x' });
+    const sent = await stage.made(stage.holder(person, { secret: true }), post(message));
+    await stage.done(stage.professional('dr2'), get(sent));
+    expect(await told(stage.holder(person))).toEqual(['ACCES_DMP_PS']);
+    expect(await told(stage.representative(related, person))).toEqual([]);
   });
 
   it('hear nothing of a secret session that looked at what they see', async () => {

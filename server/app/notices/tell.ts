@@ -77,7 +77,8 @@ export async function tellAccess(work: Work, consulted: Consulted): Promise<void
     recipient: person,
     filing: {
       ...(of.about.length === 0 ? {} : { about: of.about }),
-      ...(work.caller.claims.secret ? { secret: true } : {}),
+      // Where all that was read is kept from representatives, so is the notice.
+      ...(work.caller.claims.secret || (of.reach === 1 && of.about.length === 0) ? { secret: true } : {}),
       session: { key: session, until, reach: of.reach },
     },
   });
@@ -153,8 +154,8 @@ async function reachOf(
   return reach === 0 ? undefined : { reach, about: [] };
 }
 
-/** L3, on the item or on the document that it follows. */
-const keptFromRepresentatives: Predicate = or(term('_label', HIDDEN_FROM_REPRESENTATIVES), {
+/** L3, on the item or on the document that it follows; W8, of a message. */
+const keptFromRepresentatives: Predicate = or(term('_label', HIDDEN_FROM_REPRESENTATIVES), term('_secret', '1'), {
   op: 'via',
   param: '_document',
   hop: hop(systemGuard('DocumentReference', 'facts'), term('_label', HIDDEN_FROM_REPRESENTATIVES), { deleted: true }),
