@@ -13,6 +13,7 @@ import {
   hide,
   mask,
   type Person,
+  POLICY,
   post,
   release,
   ruleOf,
@@ -192,6 +193,26 @@ describe('an emergency access', () => {
     expect(physician.filter((n) => (n.subject as { reference: string }).reference === person.ref)).toHaveLength(3);
     // somebody else's notices are not there, for anybody
     expect(entriesOf(await stage.done(stage.professional('dr2'), get(`${FIND}&subject=${person.ref}`)))).toEqual([]);
+  });
+
+  it('is one as long as its token lives, however short the host made a session', async () => {
+    const brief = await startStage({}, { ...POLICY, accessSessionMinutes: 1 });
+    try {
+      const person = await brief.person();
+      const { document } = await brief.fed(brief.feeder('s2'), brief.feed(person));
+      const btg = brief.professional('dr3', { purpose: 'BTG', patient: person });
+      for (const minutes of [0, 5, 14]) {
+        await brief.setClock(START + minutes * MINUTE);
+        await brief.done(btg, get(document));
+      }
+      const notices = entriesOf(await brief.done(brief.holder(person), get(FIND)));
+      expect(notices.map(({ resource }) => (resource === undefined ? '' : codeOf(resource))).sort()).toEqual([
+        'ACCES_BRIS_GLACE',
+        'AJOUT_DOCUMENT',
+      ]);
+    } finally {
+      await brief.dispose();
+    }
   });
 
   it('is not told of when it was opposed: nothing was shown', async () => {

@@ -66,7 +66,7 @@ export async function tellAccess(work: Work, consulted: Consulted): Promise<void
   const of = await reachOf(work, consulted);
   if (of === undefined) return;
   const known = await noticeOf(work, session, of.reach);
-  const until = known ?? work.now + work.access.policy.accessSessionMinutes * 60_000;
+  const until = known ?? endOfSession(work);
   const full = of.reach === (work.caller.claims.secret ? 1 : 2);
   if (full) work.afterwards.push(() => remember(work.deps.toldSessions, session, until));
   if (known !== undefined) return;
@@ -83,6 +83,13 @@ export async function tellAccess(work: Work, consulted: Consulted): Promise<void
     },
   });
   if (emergency) await tellAttending(work, person, session, until);
+}
+
+/** An emergency token is one session as long as it lives, however short the host made those of others. */
+function endOfSession({ caller, access, now }: Work): Instant {
+  const { accessSessionMinutes, clockToleranceSeconds } = access.policy;
+  const until = now + accessSessionMinutes * 60_000;
+  return isEmergency(caller) ? Math.max(until, caller.claims.expiresAt + clockToleranceSeconds * 1000) : until;
 }
 
 function remember(sessions: ToldSessions, session: string, until: Instant): void {
