@@ -54,6 +54,14 @@ export function createDispatch(deps: Deps): (request: FhirRequest) => Promise<Di
   };
 }
 
+/** The answer to a token that is refused for every act, before anything else of its request is read; `undefined` for one that passes now. */
+export function createRefusal(deps: Deps): (bearer: string) => Promise<Dispatched | undefined> {
+  return async (bearer) => {
+    const claims = await deps.verifier.verify(bearer, deps.clock.now());
+    return claims.ok ? undefined : refused(claims.failure);
+  };
+}
+
 const refused = (failure: Failure): Dispatched => {
   const { status, outcome, headers } = answerOf(failure);
   return {

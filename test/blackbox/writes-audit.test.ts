@@ -292,6 +292,9 @@ describe.skipIf(!serverExists())('the register of accesses, of writes', () => {
     expect([transaction.status, transaction.events.length, transaction.events[0]?.outcome]).toEqual([403, 1, '4']);
     const nobody = await recorded(() => 'x.y.z', del(item));
     expect([nobody.status, nobody.events.length]).toEqual([401, 0]);
+    const headers = { authorization: 'Bearer x.y.z', 'content-type': 'application/fhir+json' };
+    const broken = await fetch(`${s.base}/Patient`, { method: 'POST', headers, body: '{"broken' });
+    expect(broken.status).toBe(401);
   });
 
   it('purpose, reason of an emergency, secret session', async () => {
