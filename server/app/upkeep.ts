@@ -42,6 +42,7 @@ function workOf(deps: Deps, unit: StoreUnit): Work {
     traces: [],
     asked: new Set(),
     persons: new Set(),
+    probed: [],
     written: { any: false },
     created: new Map(),
     uploads: new Map(),
