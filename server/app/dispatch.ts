@@ -341,6 +341,9 @@ async function performTransaction(
   }
 }
 
+/** So many entries of a batch may be refused after they have written: each makes all others run once more, while every other request waits. */
+const MOST_UNDONE = 10;
+
 /**
  * A batch runs in one unit, so that each person has one record of it. An entry that is refused after it has written makes the unit
  * start again with that refusal as its answer: the others are then as if it had never been tried.
@@ -377,6 +380,10 @@ async function performBatch(
         });
       } catch (error) {
         if (!(error instanceof Undo)) throw error;
+        if (settled.size > MOST_UNDONE) {
+          const text = `more than ${MOST_UNDONE} entries are refused at their last check: send them apart`;
+          return fail({ code: 'malformed', faults: [{ code: 'too-costly', text, at: 'Bundle.entry' }] });
+        }
       }
     }
   } finally {
