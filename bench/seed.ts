@@ -57,6 +57,7 @@ export async function seedDocuments(
         traces: [],
         asked: new Set(),
         persons: new Set(),
+        probed: [],
         written: { any: false },
         created: new Map(),
         uploads: new Map(),

@@ -22,7 +22,7 @@ import { r4Validator } from './adapters/validator/validator.ts';
 import { fileMasterKey } from './adapters/vault/file-master-key.ts';
 import { capabilityStatement } from './app/capability.ts';
 import type { Deps } from './app/deps.ts';
-import { createDispatch } from './app/dispatch.ts';
+import { createDispatch, createRefusal } from './app/dispatch.ts';
 import { directoryMemory } from './app/facts.ts';
 import { announce } from './app/notices/announcement.ts';
 import { OPERATION_NAMES } from './app/route.ts';
@@ -189,6 +189,7 @@ export async function start(config: Config): Promise<Running> {
     operations: OPERATION_NAMES,
     authorizationServer: config.issuers.length === 1 && issuer !== undefined ? { issuer: issuer.issuer } : {},
     dispatch: createDispatch(deps),
+    refuse: createRefusal(deps),
     metadata: () => ({ json: capabilities, etag }),
     definitions: deps.definitions,
     log,

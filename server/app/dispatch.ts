@@ -14,14 +14,21 @@ import { accessOptions } from './caller-access.ts';
 import type { Deps } from './deps.ts';
 import { resolveCaller } from './facts.ts';
 import { createBinary } from './interactions/binary.ts';
-import { type Batch, readBatch, runBatch, runTransaction, type Transaction } from './interactions/bundle.ts';
+import {
+  type Batch,
+  type Refused,
+  readBatch,
+  runBatch,
+  runTransaction,
+  type Transaction,
+} from './interactions/bundle.ts';
 import { generated, isGeneration, publicationOf } from './interactions/generate-metadata.ts';
 import { isPublication, publish, stageInline } from './interactions/simplified-publish.ts';
-import { recordDone, recordRefusal } from './record.ts';
+import { type Refusal, recordDone, recordRefusal } from './record.ts';
 import type { FhirRequest, FhirResponse } from './request.ts';
 import { route } from './route.ts';
 import { fileQuarantine } from './types/quarantine.ts';
-import { settle, type Work } from './work.ts';
+import { type Probe, settle, type Work } from './work.ts';
 
 export type Dispatched = {
   readonly response: FhirResponse;
@@ -34,9 +41,11 @@ export type Dispatched = {
 /** Thrown inside a unit to undo what a refused interaction had begun. */
 class Undo extends Error {
   readonly failure: Failure;
-  constructor(failure: Failure) {
+  readonly probed: readonly Probe[];
+  constructor(failure: Failure, probed: readonly Probe[]) {
     super('undone');
     this.failure = failure;
+    this.probed = probed;
   }
 }
 
@@ -51,6 +60,14 @@ export function createDispatch(deps: Deps): (request: FhirRequest) => Promise<Di
     return result.ok
       ? { response: responseOf(request, result.value), ...about }
       : { ...refused(result.failure), ...about };
+  };
+}
+
+/** The answer to a token that is refused for every act, before anything else of its request is read; `undefined` for one that passes now. */
+export function createRefusal(deps: Deps): (bearer: string) => Promise<Dispatched | undefined> {
+  return async (bearer) => {
+    const claims = await deps.verifier.verify(bearer, deps.clock.now());
+    return claims.ok ? undefined : refused(claims.failure);
   };
 }
 
@@ -147,6 +164,7 @@ async function workFor(deps: Deps, unit: StoreUnit, claims: Claims, now: Instant
     traces: [],
     asked: new Set(),
     persons: new Set(),
+    probed: [],
     written: { any: false },
     created: new Map(),
     uploads: new Map(),
@@ -170,8 +188,9 @@ async function inUnit(
       begin(work.value);
       const result = await interaction.run(work.value, request);
       if (!result.ok) {
-        if (work.value.written.any) throw new Undo(result.failure);
-        await refuse(work.value, request, interaction, result.failure);
+        const { probed } = work.value;
+        if (work.value.written.any) throw new Undo(result.failure, probed);
+        await refuse(work.value, { request, interaction, failure: result.failure, probed });
         return result;
       }
       await settle(work.value);
@@ -182,15 +201,16 @@ async function inUnit(
     if (!(error instanceof Undo)) throw error;
     await deps.store.unit(async (unit) => {
       const work = await workFor(deps, unit, claims, now);
-      if (work.ok) await refuse(work.value, request, interaction, error.failure);
+      if (work.ok) await refuse(work.value, { request, interaction, failure: error.failure, probed: error.probed });
     });
     return fail(error.failure);
   }
 }
 
 /** What a refusal leaves, in one unit: its record, and the Task of a feed that failed the identity gate (W1). */
-async function refuse(work: Work, request: FhirRequest, interaction: Interaction, failure: Failure): Promise<void> {
-  await recordRefusal(work, request, interaction, failure);
+async function refuse(work: Work, refusal: Refusal): Promise<void> {
+  await recordRefusal(work, refusal);
+  const { failure } = refusal;
   if (failure.code === 'unprocessable' && failure.quarantine !== undefined)
     await fileQuarantine(work, failure.quarantine);
 }
@@ -324,6 +344,9 @@ async function performTransaction(
   return taking(deps, transaction.uploads.values(), () => inUnit(deps, request, claims, { now, interaction }));
 }
 
+/** So many entries of a batch may be refused after they have written: each makes all others run once more, while every other request waits. */
+const MOST_UNDONE = 10;
+
 /**
  * A batch runs in one unit, so that each person has one record of it. An entry that is refused after it has written makes the unit
  * start again with that refusal as its answer: the others are then as if it had never been tried.
@@ -334,7 +357,7 @@ async function performBatch(
   claims: Claims,
   { now, batch }: { readonly now: Instant; readonly batch: Batch },
 ): Promise<Result<Answer>> {
-  const settled = new Map<number, Failure>();
+  const settled = new Map<number, Refused>();
   const interaction: Interaction = { name: 'batch', action: 'update', run: async () => ok({ status: 200 }) };
   const taken = new Set<string>();
   try {
@@ -347,19 +370,23 @@ async function performBatch(
           taken.clear();
           const ran = await runBatch(work.value, request, batch, settled);
           if (ran.undo !== undefined) {
-            settled.set(ran.undo.entry, ran.undo.failure);
-            throw new Undo(ran.undo.failure);
+            const { entry, ...refused } = ran.undo;
+            settled.set(entry, refused);
+            throw new Undo(refused.failure, refused.probed);
           }
           for (const used of ran.uploads) taken.add(used);
           await settle(work.value);
           if (ran.done)
             await recordDone(work.value, request, { ...interaction, action: ran.wrote ? 'update' : 'search' });
-          for (const refusal of ran.refusals)
-            await refuse(work.value, refusal.request, refusal.interaction, refusal.failure);
+          for (const refusal of ran.refusals) await refuse(work.value, refusal);
           return ok(ran.answer);
         });
       } catch (error) {
         if (!(error instanceof Undo)) throw error;
+        if (settled.size > MOST_UNDONE) {
+          const text = `more than ${MOST_UNDONE} entries are refused at their last check: send them apart`;
+          return fail({ code: 'malformed', faults: [{ code: 'too-costly', text, at: 'Bundle.entry' }] });
+        }
       }
     }
   } finally {

@@ -47,13 +47,30 @@ export async function searchAll(
 export async function rebuildSpace(unit: StoreUnit, person: Ref): Promise<IndexEntry> {
   const of = async (type: string, where: readonly Predicate[]): Promise<readonly JsonObject[]> =>
     (await searchAll(unit, type, [term('_owner', person), ...where])).map((v) => JSON.parse(v.body) as JsonObject);
+  const consents = await of('Consent', [term('_active', '1')]);
+  // Those alone whom a right names: however many relatives a person has, a write of the space reads no more of them.
+  const relatedPersons: JsonObject[] = [];
+  for (const key of relatedNamed(consents)) {
+    const found = await unit.read(key, systemGuard(key.type, 'facts'));
+    if (found !== undefined && !found.deleted && found.owner === person)
+      relatedPersons.push(JSON.parse(found.body) as JsonObject);
+  }
   const sources: SpaceSources = {
-    consents: await of('Consent', [term('_active', '1')]),
+    consents,
     careTeams: await of('CareTeam', [term('_active', '1')]),
-    relatedPersons: await of('RelatedPerson', []),
+    relatedPersons,
   };
   return spaceEntry(sources);
 }
+
+/** The RelatedPersons that Consents name, each once. */
+const relatedNamed = (consents: readonly JsonObject[]): readonly Key[] => {
+  const named = consents.flatMap((consent) => readConsent(consent).actors);
+  return [...new Set(named.filter((actor) => actor.startsWith('RelatedPerson/')))].map((actor) => ({
+    type: 'RelatedPerson',
+    id: actor.slice('RelatedPerson/'.length),
+  }));
+};
 
 /** A person's rights as they stood at an instant, and the versions of the Consents and CareTeams that they were made of. */
 export type PastSpace = { readonly entry: IndexEntry; readonly versions: readonly Version[] };
@@ -74,13 +91,8 @@ export async function spaceAt(unit: StoreUnit, person: Ref, at: Instant): Promis
   const bodies = (versions: readonly Version[]) => versions.map((v) => JSON.parse(v.body) as JsonObject);
   const consents = await then(await current('Consent'));
   const careTeams = await then(await current('CareTeam'));
-  // A RelatedPerson who was deleted since is found through the delegation that named them.
-  const named = bodies(consents)
-    .flatMap((consent) => readConsent(consent).actors)
-    .filter((actor) => actor.startsWith('RelatedPerson/'))
-    .map((actor): Key => ({ type: 'RelatedPerson', id: actor.slice('RelatedPerson/'.length) }));
-  const people = [...(await current('RelatedPerson')), ...named];
-  const relatedPersons = await then([...new Map(people.map((key) => [key.id, key])).values()]);
+  // Found through the delegation that names them, deleted since or not.
+  const relatedPersons = await then(relatedNamed(bodies(consents)));
   return {
     entry: spaceEntry({
       consents: bodies(consents),

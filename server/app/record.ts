@@ -5,16 +5,16 @@ import { INS_SYSTEMS } from '../fhir/canonical.ts';
 import { type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
 import { asArray, asObject, referenceOf } from '../fhir/json.ts';
+import { readReference } from '../fhir/literal-reference.ts';
 import type { Failure } from '../fhir/result.ts';
 import { systemAndCode } from '../fhir/search-value.ts';
-import type { Ref, Resource } from '../fhir/types.ts';
+import { type Json, type JsonObject, type Ref, type Resource, refOf } from '../fhir/types.ts';
 import { specialise } from '../query/matches.ts';
 import { and, term } from '../query/predicate.ts';
 import type { Interaction } from './answer.ts';
 import { tellAccess, tellChanges } from './notices/tell.ts';
 import type { FhirRequest } from './request.ts';
-import { patientRef } from './types/filing.ts';
-import { everyMatch, keyOf, type Work, withServerMeta } from './work.ts';
+import { everyMatch, keyOf, type Probe, type Work, withServerMeta } from './work.ts';
 
 /** Refusals that say something about a person's space, or about what the caller tried. A malformed request does not. */
 const RECORDED: ReadonlySet<Failure['code']> = new Set([
@@ -23,6 +23,7 @@ const RECORDED: ReadonlySet<Failure['code']> = new Set([
   'out-of-scope',
   'gone',
   'conflict',
+  'precondition-failed',
   'unprocessable',
 ]);
 
@@ -139,33 +140,55 @@ export async function recordDone(work: Work, request: FhirRequest, interaction: 
   await tellChanges(work);
 }
 
-/** Records a refusal: about the owner of the item that was asked for, who reads of it in their register; the caller learns nothing. */
-export async function recordRefusal(
-  work: Work,
-  request: FhirRequest,
-  interaction: Interaction,
-  failure: Failure,
-): Promise<void> {
-  if (!RECORDED.has(failure.code) || (failure.code === 'unprocessable' && failure.rule === undefined)) return;
-  const item: Ref | undefined =
-    interaction.item === undefined ? undefined : `${interaction.item.type}/${interaction.item.id}`;
+/** Whether a refusal is recorded whatever the request looked at. */
+export const isRecorded = (failure: Failure): boolean =>
+  RECORDED.has(failure.code) && (failure.code !== 'unprocessable' || failure.rule !== undefined);
+
+/** What was refused, and what it had looked at by then. */
+export type Refusal = {
+  readonly request: FhirRequest;
+  readonly interaction: Interaction;
+  readonly failure: Failure;
+  readonly probed: readonly Probe[];
+};
+
+/**
+ * Records a refusal: about the owner of the item that was asked for, who reads of it in their register, and about whomever its conditions
+ * looked at; the caller learns nothing.
+ */
+export async function recordRefusal(work: Work, refusal: Refusal): Promise<void> {
+  const { request, interaction, failure, probed } = refusal;
+  if (!isRecorded(failure) && probed.length === 0) return;
+  const item = interaction.item === undefined ? undefined : refOf(interaction.item);
   const known =
     interaction.item !== undefined && work.deps.declarations.has(interaction.item.type)
       ? await work.unit.read(interaction.item, systemGuard(interaction.item.type, 'audit'))
       : undefined;
+  const about = new Map<Ref | undefined, Set<Ref>>();
+  const note = (person: Ref | undefined, named: Ref | undefined): void => {
+    const items = about.get(person) ?? new Set();
+    about.set(person, named === undefined || named === person ? items : items.add(named));
+  };
+  for (const probe of probed) {
+    if (probe.item !== undefined || (probe.person !== undefined && (await isRegistered(work, probe.person))))
+      note(probe.person, probe.item);
+  }
+  if (known?.owner !== undefined) note(known.owner, item);
+  else for (const person of await subjectsOf(work, request)) note(person, item);
+  if (about.size === 0) note(undefined, item);
+  const asked = known === undefined ? onlyItem(probed) : item;
   const rule = 'rule' in failure ? failure.rule : undefined;
   const rules =
     rule !== undefined
       ? [rule]
-      : known !== undefined && item !== undefined && failure.code === 'not-found'
-        ? await obstacles(work, item)
+      : failure.code === 'not-found' && asked !== undefined
+        ? await obstacles(work, asked)
         : [];
   const query = queryOf(request, interaction);
-  const persons = known?.owner === undefined ? await subjectsOf(work, request) : [known.owner];
-  for (const person of persons.length === 0 ? [undefined] : persons) {
+  for (const [person, items] of about) {
     await append(work, request, {
       person,
-      items: item === undefined || item === person ? [] : [item],
+      items: [...items],
       action: interaction.action,
       interaction: interaction.name,
       rules,
@@ -175,6 +198,25 @@ export async function recordRefusal(
   }
 }
 
+const onlyItem = (probed: readonly Probe[]): Ref | undefined => {
+  const [first, ...more] = probed.map(({ item }) => item).filter((item) => item !== undefined);
+  return more.length === 0 ? first : undefined;
+};
+
+/** Whether this is a person of the register: an event about nobody who exists has no one to be shown to. */
+async function isRegistered(work: Work, person: Ref): Promise<boolean> {
+  const found = await work.unit.read(keyOf(person), systemGuard('Patient', 'audit'));
+  return found !== undefined && !found.deleted;
+}
+
+/** What says of a resource whom it is about; an Appointment says it among those who take part. */
+const whom = (resource: JsonObject | undefined): readonly (Json | undefined)[] => [
+  resource?.['subject'],
+  resource?.['patient'],
+  resource?.['beneficiary'],
+  ...asArray(resource?.['participant']).map((one) => asObject(one)?.['actor']),
+];
+
 /** The registered persons whom a refused creation, Bundle or search is about, as it names them. */
 async function subjectsOf(work: Work, request: FhirRequest): Promise<readonly Ref[]> {
   const body = request.body.kind === 'json' ? asObject(request.body.value) : undefined;
@@ -183,19 +225,19 @@ async function subjectsOf(work: Work, request: FhirRequest): Promise<readonly Re
       ? asArray(body['entry']).map((e) => asObject(asObject(e)?.['resource']))
       : [body];
   const named = new Set<Ref>();
-  for (const resource of resources) {
-    const ref = patientRef(resource?.['subject']) ?? patientRef(resource?.['patient']);
-    if (ref !== undefined) named.add(ref);
-    for (const person of await byConditionalReference(work, referenceOf(resource?.['subject']))) named.add(person);
+  const name = (text: string): void => {
+    const read = readReference(text, work.deps.baseUrl);
+    if (read.kind === 'local' && read.type === 'Patient') named.add(read.ref);
+  };
+  for (const reference of resources.flatMap(whom).map(referenceOf)) {
+    name(reference ?? '');
+    for (const person of await byConditionalReference(work, reference)) named.add(person);
   }
-  for (const [name, value] of request.query) {
-    if (/^(patient|subject)$/.test(name) && /^Patient\/[A-Za-z0-9.-]{1,64}$/.test(value)) named.add(value as Ref);
+  for (const [parameter, value] of request.query) {
+    if (/^(patient|subject)(:Patient)?$/.test(parameter)) name(value.includes('/') ? value : `Patient/${value}`);
   }
   const registered: Ref[] = [];
-  for (const ref of named) {
-    const found = await work.unit.read(keyOf(ref), systemGuard('Patient', 'audit'));
-    if (found !== undefined && !found.deleted) registered.push(ref);
-  }
+  for (const ref of named) if (await isRegistered(work, ref)) registered.push(ref);
   return registered;
 }
 

@@ -2,7 +2,7 @@
 import { createAccess } from '../access/access.ts';
 import type { Caller } from '../access/caller.ts';
 import { auditEvent, auditMarks, searchable } from '../audit/event.ts';
-import { type IndexEntry, termText } from '../fhir/index-entry.ts';
+import { EMPTY_ENTRY, type IndexEntry, termText } from '../fhir/index-entry.ts';
 import { indexResource } from '../fhir/index-resource.ts';
 import type { Instant, Ref } from '../fhir/types.ts';
 import type { StoreUnit, Version } from '../ports/store.ts';
@@ -26,9 +26,9 @@ const SERVER: Caller = {
   kind: 'operator',
 };
 
-/** The index entry of a stored version, as a write of it would make it now. */
-export const entryNow = (deps: Deps, unit: StoreUnit, version: Version): Promise<IndexEntry> =>
-  entryOfVersion(workOf(deps, unit), version);
+/** The index entry of a stored version, as a write of it would make it now; what the server keeps for itself has none. */
+export const entryNow = async (deps: Deps, unit: StoreUnit, version: Version): Promise<IndexEntry> =>
+  version.type.startsWith('$') ? EMPTY_ENTRY : entryOfVersion(workOf(deps, unit), version);
 
 function workOf(deps: Deps, unit: StoreUnit): Work {
   const now = deps.clock.now();
@@ -42,6 +42,7 @@ function workOf(deps: Deps, unit: StoreUnit): Work {
     traces: [],
     asked: new Set(),
     persons: new Set(),
+    probed: [],
     written: { any: false },
     created: new Map(),
     uploads: new Map(),

@@ -29,6 +29,9 @@ export type Trace = {
   readonly event?: ItemEvent;
 };
 
+/** What a condition looked at: a person whom it names, or an item that it matched. Of a request that is refused, its answer may tell of it. */
+export type Probe = { readonly person: Ref | undefined; readonly item?: Ref };
+
 /** What a write did to an item. `superseded`: replaced by another, of which the same act tells. */
 export type ItemEvent = 'added' | 'changed' | 'removed' | 'superseded';
 
@@ -52,6 +55,8 @@ export type Work = Writing & {
   readonly asked: Set<string>;
   /** Persons named by the request without an item to show for it (an empty search, a refused read). */
   readonly persons: Set<Ref>;
+  /** What conditional interactions and references looked at, whatever became of them: a refusal is recorded about it (O1). */
+  readonly probed: Probe[];
   /** Resources created by this transaction, by id: what its other entries may refer to. */
   readonly created: Map<string, string>;
   /** Bytes uploaded for a Binary that is about to be created. */

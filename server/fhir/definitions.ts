@@ -43,6 +43,10 @@ export interface Definitions {
   valueSet(url: string): ValueSet | undefined;
 }
 
+/** The element that a structure has under a name; names that JavaScript gives every object are none. */
+export const elementOf = (structure: StructureDefinition | undefined, name: string): ElementDefinition | undefined =>
+  structure !== undefined && Object.hasOwn(structure.elements, name) ? structure.elements[name] : undefined;
+
 /** `value` and `string` make `valueString`. */
 export const choiceName = (name: string, type: string): string =>
   `${name}${type.charAt(0).toUpperCase()}${type.slice(1)}`;

@@ -3,7 +3,7 @@
  * `extension('url')` and `where(…)` with comparisons and `exists()` joined by `and`. Everything else is refused, so that what a patch touches can
  * be read off its path. https://hl7.org/fhir/R4/fhirpatch.html#concept
  */
-import { choiceName, type Definitions, type ElementDefinition, isPrimitive } from './definitions.ts';
+import { choiceName, type Definitions, type ElementDefinition, elementOf, isPrimitive } from './definitions.ts';
 import { asObject } from './json.ts';
 import type { Json, JsonObject } from './types.ts';
 
@@ -155,7 +155,7 @@ export const readElementPath = (expression: string): readonly Step[] | undefined
 
 /** Where a step leads from one place. `undefined`: its type has no such element. */
 const membersAt = (place: Place, name: string, definitions: Definitions): readonly Place[] | undefined => {
-  const element = definitions.structure(place.type)?.elements[name];
+  const element = elementOf(definitions.structure(place.type), name);
   if (element === undefined) return undefined;
   const parent =
     place.key === '' ? [] : [...place.parent, place.key, ...(place.index === undefined ? [] : [place.index])];

@@ -3,7 +3,7 @@
  *
  * The resource is never changed; each operation gives a copy. The caller validates the result.
  */
-import { choiceName, type Definitions, type ElementDefinition, isPrimitive } from './definitions.ts';
+import { choiceName, type Definitions, type ElementDefinition, elementOf, isPrimitive } from './definitions.ts';
 import { type Place, placesOf, readElementPath, type Step } from './element-path.ts';
 import { asArray, asObject, asText } from './json.ts';
 import { depthOf, JSON_LIMITS, keepWritten, writeNumber, writtenNumber } from './json-text.ts';
@@ -104,7 +104,7 @@ const objectOf = (parts: readonly Json[], type: string, definitions: Definitions
   for (const item of parts) {
     const part = asObject(item);
     const name = asText(part?.name);
-    const element = name === undefined ? undefined : definitions.structure(type)?.elements[name];
+    const element = name === undefined ? undefined : elementOf(definitions.structure(type), name);
     if (part === undefined || name === undefined || element === undefined) return undefined;
     const value = carried(part, element, definitions);
     const key = value === undefined ? undefined : keyOf(name, element, value);
@@ -249,8 +249,7 @@ const add = (scope: Scope, operation: Operation): Result<Resource> => {
   // A primitive's own id and extensions stand beside it, in `_x`.
   const primitive = isPrimitive(place.type);
   const structure = scope.definitions.structure(primitive ? 'Element' : place.type);
-  const element =
-    structure !== undefined && Object.hasOwn(structure.elements, name) ? structure.elements[name] : undefined;
+  const element = elementOf(structure, name);
   if (element === undefined || (primitive && place.index !== undefined))
     return refuse(operation, `there is no element \`${name.slice(0, 64)}\` here`);
   const value = operand(scope, operation, { name, element });
@@ -291,7 +290,7 @@ const collection = (scope: Scope, operation: Operation): Result<Collection> => {
     return refuse(operation, 'the path is not that of a repeating element');
   const found = findOne(scope, operation, operation.steps.slice(0, -1));
   if (!found.ok) return found;
-  const element = scope.definitions.structure(found.value.type)?.elements[last.name];
+  const element = elementOf(scope.definitions.structure(found.value.type), last.name);
   if (element?.list !== true) return refuse(operation, 'the path is not that of a repeating element');
   return ok({ place: found.value, name: last.name, element });
 };

@@ -53,16 +53,22 @@ const RAW_TEXT: Readonly<Record<string, readonly [status: number, code: string, 
 };
 
 /** The whole text of an answer to bytes that are not a request: there is no response object for them. */
-export function rawRefusal(code: string | undefined): string {
+export function rawRefusal(
+  code: string | undefined,
+  requestId: string,
+): { readonly status: number; readonly text: string } {
   const [status, issue, text] = RAW_TEXT[code ?? ''] ?? [400, 'invalid', 'the bytes received are not an HTTP request'];
   const body = outcomeText({ code: issue, text });
-  return [
+  const lines = [
     `HTTP/1.1 ${status} ${RAW_REASON[status] ?? ''}`,
     `Content-Type: ${FHIR_JSON}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Cache-Control: no-store',
+    'X-Content-Type-Options: nosniff',
+    `X-Request-Id: ${requestId}`,
     'Connection: close',
     '',
     body,
-  ].join('\r\n');
+  ];
+  return { status, text: lines.join('\r\n') };
 }

@@ -97,7 +97,8 @@ export type ReadBody = {
 
 const NONE: ReadBody = { body: { kind: 'none' }, form: [] };
 
-const hasBody = ({ headers }: IncomingMessage): boolean =>
+/** Whether a body comes with the request. */
+export const hasBody = ({ headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 
 const unsupported = (text: string): Failure => ({ code: 'unsupported-media-type', text });

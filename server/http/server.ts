@@ -19,6 +19,7 @@ import { FHIR_JSON, internalError, rawRefusal, refused, TOO_MANY_HEADERS, URI_TO
 import {
   ALLOW,
   bearerOf,
+  hasBody,
   headersOf,
   largestBody,
   methodOf,
@@ -78,6 +79,8 @@ export type HttpOptions = {
   readonly operations: readonly string[];
   readonly authorizationServer: AuthorizationServer;
   readonly dispatch: (request: FhirRequest) => Promise<Dispatched>;
+  /** The answer to a token that is refused whatever it is for; `undefined` for one that is worth reading a body for. */
+  readonly refuse: (bearer: string) => Promise<Dispatched | undefined>;
   /** The CapabilityStatement, serialised once, and its entity tag, quotes included. */
   readonly metadata: () => { readonly json: string; readonly etag: string };
   /** What XML is read and written by. */
@@ -110,6 +113,8 @@ const notAllowed = (allow: string): Reply =>
   refused({ code: 'method-not-allowed', text: 'this method is not for this address', allow });
 
 const ANY_METHOD = notAllowed(ALLOW);
+/** RFC 9112 section 3.2. Node's own answer would lack what every answer has. */
+const NO_HOST = refused({ code: 'malformed', faults: [{ text: 'the field `Host` is missing' }] });
 const READ_ONLY = notAllowed('GET, HEAD, OPTIONS');
 
 /** Any OPTIONS, preflight or not: the same for every address, so it tells nothing about one. */
@@ -124,6 +129,18 @@ const OPTIONS: Reply = {
   },
   body: undefined,
 };
+
+/** What is known of bytes that are not a request. */
+const NOT_READ = {
+  event: 'exchange',
+  method: '',
+  route: '-',
+  durationMs: 0,
+  clientRequestId: undefined,
+  callerKind: undefined,
+  clientId: undefined,
+  why: undefined,
+} as const;
 
 /** RFC 9110 section 13.1.2, weak comparison. */
 const isNoneMatch = (header: string | undefined, etag: string): boolean => {
@@ -182,7 +199,10 @@ function createReplies(
   const isRead = (method: string | undefined): boolean => method === 'GET' || method === 'HEAD';
 
   return async (request, exchange) => {
+    // Asked while the connection stands: of one that is gone nobody knows.
+    const address = addressOf(request);
     if (request.rawHeaders.length > 2 * limits.maxHeaderFields) return TOO_MANY_HEADERS;
+    if (request.headers.host === undefined && request.httpVersion !== '1.0') return NO_HOST;
     const target = request.url ?? '/';
     if (target.length > limits.maxTargetLength) return URI_TOO_LONG;
     if (request.method === 'OPTIONS') return OPTIONS;
@@ -223,7 +243,12 @@ function createReplies(
       open.downloads += 1;
       exchange.isDownload = true;
     }
-    // Without a token the answer is 401 whatever the body says: none of it is read.
+    // Without a token that passes the answer is 401 whatever the body says: none of it is read.
+    const refusal = bearer !== undefined && hasBody(request) ? await options.refuse(bearer) : undefined;
+    if (refusal !== undefined) {
+      exchange.about = refusal;
+      return refusal.response;
+    }
     const read = bearer === undefined ? undefined : await readBody(request, { method, path }, options);
     const dispatched = await options.dispatch({
       method,
@@ -233,7 +258,7 @@ function createReplies(
       body: read?.body ?? { kind: 'none' },
       requestId: exchange.requestId,
       bearer,
-      address: addressOf(request),
+      address,
     });
     exchange.about = dispatched;
     return dispatched.response;
@@ -370,6 +395,7 @@ export function createHttpServer(options: HttpOptions): Server {
     {
       // Two `Authorization` or `Content-Type` fields become one that is not valid, where the first would have been taken silently.
       joinDuplicateHeaders: true,
+      requireHostHeader: false,
       maxHeaderSize: limits.maxHeaderBytes,
       headersTimeout: limits.headersMs,
       requestTimeout: limits.requestMs,
@@ -388,10 +414,17 @@ export function createHttpServer(options: HttpOptions): Server {
     if (declared <= largestBody(limits) && request.headers.authorization !== undefined) response.writeContinue();
     listener(request, response);
   });
+  // Other expectations are none of ours (RFC 9110 section 10.1.1): Node would answer them without what every answer has.
+  server.on('checkExpectation', listener);
   server.on('clientError', (error: Error & { readonly code?: string }, socket: Duplex) => {
     // On a connection that has had an exchange, a raw answer could be taken for that of the request before.
     if (error.code === 'ECONNRESET' || !socket.writable || answering.has(socket)) socket.destroy();
-    else socket.end(rawRefusal(error.code), () => socket.destroy());
+    else {
+      const requestId = options.ids.next();
+      const { status, text } = rawRefusal(error.code, requestId);
+      socket.end(text, () => socket.destroy());
+      options.log.write({ ...NOT_READ, time: options.clock.now(), requestId, status });
+    }
   });
 
   const exchange = createExchanges(options, () => !server.listening);

@@ -22,6 +22,8 @@ export type Filing = {
   readonly announced?: 'invited' | 'visible';
   /** O2: of a notice that the server wrote, what it waits for and which session it tells of. */
   readonly notice?: NoticeFiling;
+  /** W8: a message of a secret connection, or an answer to one: representatives do not see it. */
+  readonly secret?: true;
 };
 
 /** O2: who may see a notice, and when another one of the same session would say nothing new. */

@@ -3,7 +3,7 @@
  * hidden wait; the announcement clock. `docs/notices.md`.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Resource } from '../support/fhir-bodies.ts';
+import { communicationBody, type Resource } from '../support/fhir-bodies.ts';
 import {
   DAY,
   del,
@@ -13,6 +13,7 @@ import {
   hide,
   mask,
   type Person,
+  POLICY,
   post,
   release,
   ruleOf,
@@ -148,6 +149,18 @@ describe('representatives', () => {
     expect(await told(stage.representative(related, person))).toEqual(['ACCES_DMP_PS', 'AJOUT_DOCUMENT']);
   });
 
+  it('hear nothing of a session that read messages of a secret connection alone', async () => {
+    const person = await stage.person();
+    const { related } = await stage.delegate(person, 'caregiver', ['message']);
+    await stage.grant(person, 'dr2');
+    const [sender, recipient] = [person.ref, stage.known('dr2')];
+    const message = communicationBody({ subject: person.ref, sender, recipient, text: 'x' });
+    const sent = await stage.made(stage.holder(person, { secret: true }), post(message));
+    await stage.done(stage.professional('dr2'), get(sent));
+    expect(await told(stage.holder(person))).toEqual(['ACCES_DMP_PS']);
+    expect(await told(stage.representative(related, person))).toEqual([]);
+  });
+
   it('hear nothing of a secret session that looked at what they see', async () => {
     const person = await stage.person('active', '2012-01-01');
     await stage.grant(person, 'dr1');
@@ -180,6 +193,26 @@ describe('an emergency access', () => {
     expect(physician.filter((n) => (n.subject as { reference: string }).reference === person.ref)).toHaveLength(3);
     // somebody else's notices are not there, for anybody
     expect(entriesOf(await stage.done(stage.professional('dr2'), get(`${FIND}&subject=${person.ref}`)))).toEqual([]);
+  });
+
+  it('is one as long as its token lives, however short the host made a session', async () => {
+    const brief = await startStage({}, { ...POLICY, accessSessionMinutes: 1 });
+    try {
+      const person = await brief.person();
+      const { document } = await brief.fed(brief.feeder('s2'), brief.feed(person));
+      const btg = brief.professional('dr3', { purpose: 'BTG', patient: person });
+      for (const minutes of [0, 5, 14]) {
+        await brief.setClock(START + minutes * MINUTE);
+        await brief.done(btg, get(document));
+      }
+      const notices = entriesOf(await brief.done(brief.holder(person), get(FIND)));
+      expect(notices.map(({ resource }) => (resource === undefined ? '' : codeOf(resource))).sort()).toEqual([
+        'ACCES_BRIS_GLACE',
+        'AJOUT_DOCUMENT',
+      ]);
+    } finally {
+      await brief.dispose();
+    }
   });
 
   it('is not told of when it was opposed: nothing was shown', async () => {

@@ -162,7 +162,7 @@ export type FeedParts = Partial<Omit<DocumentParts, 'binary' | 'subject'>> & {
 export type Stage = Awaited<ReturnType<typeof startStage>>;
 
 /** Starts one server and fills its directory. */
-export async function startStage(env: Readonly<Record<string, string>> = {}) {
+export async function startStage(env: Readonly<Record<string, string>> = {}, policy: object = POLICY) {
   let issuers: { readonly users: TestIssuer; readonly backends: TestIssuer } | undefined;
   const server: TestServer = await startServer({
     issuers: (base) => {
@@ -171,7 +171,7 @@ export async function startStage(env: Readonly<Record<string, string>> = {}) {
       issuers = { users, backends };
       return [users.entry, backends.entry];
     },
-    policy: POLICY,
+    policy,
     clock: START,
     env,
   });

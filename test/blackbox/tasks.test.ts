@@ -123,6 +123,7 @@ beforeAll(async () => {
       traces: [],
       asked: new Set(),
       persons: new Set(),
+      probed: [],
       written: { any: false },
       created: new Map(),
       uploads: new Map(),

@@ -732,6 +732,18 @@ describe.skipIf(!serverExists())('transactions and batches', () => {
     expect((await s.body(s.holder(of), permit)).status).toBe('inactive');
   });
 
+  it('limits: too many entries of a batch that are refused after they have written, and none of it is done', async () => {
+    const of = await s.person();
+    const token = s.holder(of, { scope: 'patient/RelatedPerson.cruds?active=true' });
+    const outside = (count: number) =>
+      Array.from({ length: count }, () => creates(related('HORS', of, { active: false })));
+    const most = await s.done(token, bundle('batch', [creates(related('AVANT', of)), ...outside(10)]));
+    expect(statuses(most)).toEqual(['201 Created', ...Array.from({ length: 10 }, () => '403')]);
+    const more = await s.ask(token, bundle('batch', [creates(related('APRES', of)), ...outside(11)]));
+    expect([more.status, JSON.stringify(more.json?.issue)]).toEqual([400, expect.stringContaining('too-costly')]);
+    expect(entriesOf(await s.done(s.holder(of), get('RelatedPerson')))).toHaveLength(1);
+  });
+
   it('limits: too many entries', async () => {
     const many = Array.from({ length: 1001 }, () => asks('GET', p.ref));
     for (const type of ['transaction', 'batch'] as const) {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   appointmentBody,
   binaryBody,
+  communicationBody,
   EX,
   patientBody,
   type Resource,
@@ -290,8 +291,84 @@ describe.skipIf(!serverExists())('the register of accesses, of writes', () => {
       },
     });
     expect([transaction.status, transaction.events.length, transaction.events[0]?.outcome]).toEqual([403, 1, '4']);
+    expect([person(transaction.events[0]), items(transaction.events[0])]).toEqual([p.ref, [item]]);
     const nobody = await recorded(() => 'x.y.z', del(item));
     expect([nobody.status, nobody.events.length]).toEqual([401, 0]);
+    const headers = { authorization: 'Bearer x.y.z', 'content-type': 'application/fhir+json' };
+    const broken = await fetch(`${s.base}/Patient`, { method: 'POST', headers, body: '{"broken' });
+    expect(broken.status).toBe(401);
+  });
+
+  it('what a refusal tells of is named in it: what a condition matched, what a transaction failed on, who was to come', async () => {
+    const p = await s.person();
+    await s.grant(p, 'dr2');
+    const dr1 = (): string => s.professional('dr1');
+    const dr2 = (): string => s.professional('dr2', { structure: 's2' });
+    const first = (await s.fed(dr1(), s.feed(p))).document;
+    const second = (await s.fed(dr1(), s.feed(p))).document;
+    const id = first.replace('DocumentReference/', '');
+    const body = await s.body(dr2(), first);
+    const described = [{ op: 'add', path: '/description', value: 'x' }];
+    const several = `DocumentReference?subject=${p.ref}`;
+    const entry = (method: string, url: string): Resource => ({
+      resourceType: 'Bundle',
+      type: 'transaction',
+      entry: [{ request: { method, url } }],
+    });
+    const written = (about: string): Resource => ({
+      ...communicationBody({ subject: p.ref, sender: s.known('dr2'), recipient: p.ref, text: 'x' }),
+      about: [{ reference: about }],
+      status: 'none of R4',
+    });
+    const acts: readonly (readonly [
+      what: string,
+      token: () => string,
+      ask: Ask,
+      status: number,
+      rule: string | undefined,
+      named: readonly string[],
+    ])[] = [
+      ['another version', dr1, patch(first, described, { 'if-match': 'W/"9"' }), 412, undefined, [first]],
+      ['several matches', dr1, del(several), 412, undefined, [first, second]],
+      ['one match', dr2, del(`DocumentReference?_id=${id}`), 403, 'W3', [first]],
+      [
+        'one match, another id',
+        dr2,
+        { method: 'PUT', path: `DocumentReference?_id=${id}`, body: { ...body, id: 'another' } },
+        400,
+        undefined,
+        [first],
+      ],
+      ['a reference by a condition', dr2, post(written(`DocumentReference?_id=${id}`)), 422, undefined, [first]],
+      ['a reference by one that nothing meets', dr2, post(written(`${several}&type=none`)), 422, undefined, []],
+      ['inside a transaction', dr2, post(entry('DELETE', first)), 403, 'W3', [first]],
+      [
+        'hidden, inside a transaction',
+        () => s.professional('nurse'),
+        post(entry('GET', first)),
+        404,
+        undefined,
+        [first],
+      ],
+      [
+        'an appointment of others',
+        dr1,
+        post(appointmentBody({ patient: p.ref, participants: [s.known('dr2')], labels: [] })),
+        403,
+        'W17',
+        [],
+      ],
+    ];
+    await s.done(s.holder(p), post(s.consent(p, 'professional-access', 'deny', { actor: s.known('nurse') })));
+    for (const [what, token, ask, status, rule, named] of acts) {
+      const { events, ...answer } = await recorded(token, ask);
+      const [event] = events;
+      expect([what, answer.status, events.length, event?.outcome]).toEqual([what, status, 1, '4']);
+      expect([what, person(event), [...items(event)].sort()]).toEqual([what, p.ref, [...named].sort()]);
+      if (rule !== undefined) expect([what, rules(event)]).toEqual([what, [rule]]);
+    }
+    const shown = await recorded(dr2, post({ ...written(`DocumentReference?_id=${id}`), status: 'completed' }));
+    expect([shown.status, shown.events.length, items(shown.events[0])]).toEqual([201, 1, [first, shown.location]]);
   });
 
   it('purpose, reason of an emergency, secret session', async () => {

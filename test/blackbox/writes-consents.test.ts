@@ -722,6 +722,26 @@ describe.skipIf(!serverExists())('writing rights', () => {
     expect([await status(h, permit), await status(h, attending)]).toEqual(['inactive', 'inactive']);
   });
 
+  it('A2, contract: a block that names a version of its actor is a block of the actor', async () => {
+    const p = await s.person();
+    const h = s.holder(p);
+    const dr1 = s.known('dr1');
+    await s.grant(p, 'dr1');
+    const { document } = await s.fed(s.professional('dr1'), s.feed(p));
+    const deny = (actor: string): Ask => post(s.consent(p, 'professional-access', 'deny', { actor }));
+    await s.table(
+      [p],
+      [
+        ['no reference to anybody', h, deny(`${dr1}/x`), 422, 'A0'],
+        ['a version', h, deny(`${dr1}/_history/1`), 201],
+        ['the blocked reads no more', s.professional('dr1'), get(document), 404],
+        ['a space of a version of a person', s.insurer(), post(s.stateConsent(`${p.ref}/_history/1`, 'open')), 422],
+      ],
+    );
+    const [block = ''] = await active(h, p, 'professional-access');
+    expect(JSON.stringify((await s.body(h, block)).provision)).toContain(`{"reference":"${dr1}"}`);
+  });
+
   it('A7: blocking a structure ends its permit and its teams', async () => {
     const p = await s.person();
     const h = s.holder(p);
@@ -872,6 +892,23 @@ describe.skipIf(!serverExists())('writing rights', () => {
         ],
       ],
     );
+  });
+
+  it('W9: the attending physician does not end a block, whatever else they change in it', async () => {
+    const p = await s.person();
+    const h = s.holder(p);
+    await s.grant(p, 'dr1', 'attending-physician');
+    const block = await s.made(h, post(s.consent(p, 'professional-access', 'deny', { actor: s.known('dr2') })));
+    const more = { actor: s.known('dr2'), performer: s.known('dr1'), atHoldersRequest: true };
+    const ended = { ...s.consent(p, 'professional-access', 'deny', more), id: block.replace('Consent/', '') };
+    await s.table(
+      [p],
+      [
+        ['ends it', s.professional('dr1'), s.end(block), 403, 'W9'],
+        ['and says when and why', s.professional('dr1'), put({ ...ended, status: 'inactive' }), 403, 'W9'],
+      ],
+    );
+    expect(await status(h, block)).toBe('active');
   });
 
   it('contract: one active entry for each person, kind and actor', async () => {

@@ -14,7 +14,19 @@ import {
   relatedPersonBody,
 } from '../support/fhir-bodies.ts';
 import { serverExists } from '../support/server.ts';
-import { type Ask, del, get, type Person, patch, post, put, type Stage, startStage } from './stage.ts';
+import {
+  type Ask,
+  del,
+  entriesOf,
+  get,
+  type Person,
+  patch,
+  post,
+  put,
+  type Row,
+  type Stage,
+  startStage,
+} from './stage.ts';
 
 const MASKED = 'MASQUE_PS';
 const HIDDEN = 'INVISIBLE_PATIENT';
@@ -183,6 +195,67 @@ describe.skipIf(!serverExists())('writing messages, teams, appointments, identit
     );
     const open = await s.person('open');
     await s.done(dr1, post(communicationBody({ subject: open.ref, sender: d1, recipient: open.ref, text: 'x' })));
+  });
+
+  it('W8: representatives see neither a message of a secret connection nor what answers it', async () => {
+    const p = await s.person();
+    const legal = await s.delegate(p, 'legal');
+    await s.grant(p, 'dr1');
+    const d1 = s.known('dr1');
+    const r = (): string => s.representative(legal.related, p);
+    const message = (sender: string, recipient: string, inResponseTo?: string): Ask =>
+      post(
+        communicationBody({
+          subject: p.ref,
+          sender,
+          recipient,
+          text: 'x',
+          ...(inResponseTo === undefined ? {} : { inResponseTo }),
+        }),
+      );
+    const open = await s.made(s.holder(p), message(p.ref, d1));
+    const asked = await s.made(s.holder(p, { secret: true }), message(p.ref, d1));
+    const answer = await s.made(s.professional('dr1'), message(d1, p.ref, asked));
+    const thanks = await s.made(s.holder(p), message(p.ref, d1, answer));
+    const told = await s.made(s.professional('dr1', { secret: true }), message(d1, p.ref));
+    const hidden = [asked, answer, thanks, told];
+    await s.table(
+      [p],
+      [
+        ['what was written openly', r(), get(open), 200],
+        ...hidden.map((ref): Row => ['a representative', r(), get(ref), 404]),
+        ...hidden.map((ref): Row => ['the holder', s.holder(p), get(ref), 200]),
+        ...hidden.map((ref): Row => ['the professional', s.professional('dr1'), get(ref), 200]),
+        ['a representative answers', r(), message(legal.related, d1, answer), 422],
+      ],
+    );
+    const seen = entriesOf(await s.done(r(), get(`Communication?subject=${p.ref}&category:not=notification`)));
+    expect(seen.map((entry) => `Communication/${entry.resource?.id}`)).toEqual([open]);
+  });
+
+  it('W11, W16, W17: a version of somebody takes part in nothing', async () => {
+    const p = await s.person();
+    const h = s.holder(p);
+    await s.done(h, post(s.consent(p, 'organization-access', 'deny', { actor: s.known('pharmacy') })));
+    const version = (ref: string): string => `${ref}/_history/1`;
+    const message = (recipient: string): Ask =>
+      post(communicationBody({ subject: p.ref, sender: p.ref, recipient, text: 'x' }));
+    const team = (member: string): Ask =>
+      post(careTeamBody({ subject: p.ref, organization: s.known('s1'), members: [member], status: 'active' }));
+    await s.table(
+      [p],
+      [
+        ['a message to a blocked pharmacy', h, message(s.known('pharmacy')), 403, 'W11'],
+        ['to a version of it', h, message(version(s.known('pharmacy'))), 422],
+        ['a team', s.feeder('s1'), team(version(s.known('dr1'))), 422],
+        [
+          'an appointment',
+          h,
+          post(appointmentBody({ patient: p.ref, participants: [version(s.known('dr1'))], labels: [] })),
+          422,
+        ],
+      ],
+    );
   });
 
   it('W13: the identity', async () => {

@@ -75,8 +75,10 @@ export function after(world: World, act: Act, doing: Doing, described: Described
       const entry = find(world, 'Consent', act.id);
       return entry === undefined ? world : changedOne(world, entry, { status: 'inactive' });
     }
-    case 'message':
+    case 'message': {
+      const answered = act.inResponseTo === undefined ? undefined : find(world, 'Communication', act.inResponseTo);
       return withItem(world, {
+        ...(isSecret(caller) || answered?.secret === true ? { secret: true } : {}),
         type: 'Communication',
         id: first,
         person: act.person,
@@ -84,6 +86,7 @@ export function after(world: World, act: Act, doing: Doing, described: Described
         recipient: act.recipient,
         ...(act.inResponseTo === undefined ? {} : { inResponseTo: act.inResponseTo }),
       });
+    }
     case 'team':
       return withItem(world, {
         type: 'CareTeam',

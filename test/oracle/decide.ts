@@ -201,6 +201,7 @@ function message(ask: Ask, person: string, item: CommunicationItem): Verdict {
     [item.sender, item.recipient].some((one) => sameRef(one, { type, id }));
   if (ask.caller.kind === 'patient') return when(party('Patient', person), 'D5');
   if (ask.caller.kind !== 'representative' || delegation(ask)?.messages !== true) return no('D5', 'C7');
+  if (item.secret === true) return no('D5', 'W8');
   return when(party('Patient', person) || party('RelatedPerson', ask.caller.related), 'D5');
 }
 

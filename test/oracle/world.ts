@@ -106,6 +106,8 @@ export type CommunicationItem = Base & {
   readonly recipient: ActorRef;
   readonly inResponseTo?: string;
   readonly closesThread?: boolean;
+  /** W8: written in a secret session, or in answer to such a message: not for representatives. */
+  readonly secret?: boolean;
 };
 
 /** The kinds of Consent of `contract.md`. */

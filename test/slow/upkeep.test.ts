@@ -62,6 +62,22 @@ describe.runIf(serverExists() && !ON_MONGODB)('the operator', () => {
       body: { resourceType: 'Parameters' },
     });
     await s.delegate(person, 'caregiver', ['message']);
+    await s.done(s.holder(person), {
+      method: 'POST',
+      path: `${person.ref}/$notification-preferences`,
+      body: {
+        resourceType: 'Parameters',
+        parameter: [
+          {
+            name: 'preference',
+            part: [
+              { name: 'code', valueCode: 'AJOUT_VACCINATION' },
+              { name: 'notify', valueBoolean: false },
+            ],
+          },
+        ],
+      },
+    });
     return made;
   };
 

@@ -149,6 +149,7 @@ export async function listen(): Promise<InProcess> {
       if (dispatch === undefined) throw new Error('nothing is served');
       return dispatch(request);
     },
+    refuse: async () => undefined,
     metadata: () => ({ json: '{}', etag: '""' }),
     definitions,
     log: { write: (line) => void lines.push(JSON.stringify(line)) },

@@ -182,6 +182,7 @@ function workOf(unit: StoreUnit, deps: Deps): Work {
     },
     traces: [],
     persons: new Set(),
+    probed: [],
     written: { any: false },
     created: new Map(),
     uploads: new Map(),

@@ -32,6 +32,8 @@ export function readVersionText(text: string): Content {
 /** Whether a body is what its row says it is: a sentence when it is not. */
 export function describes(version: Version): string | undefined {
   if (version.deleted) return version.body === '' ? undefined : 'a deleted version has a body';
+  // What the server keeps for itself about a person is no resource.
+  if (version.type.startsWith('$')) return undefined;
   const body: unknown = JSON.parse(version.body);
   if (typeof body !== 'object' || body === null) return 'its body is no resource';
   const { resourceType, id, meta } = body as JsonObject;

@@ -6,9 +6,10 @@ import { asArray, asObject, asText, extensionOf } from '../../fhir/json.ts';
 import { answerOf } from '../../fhir/outcome.ts';
 import { type Failure, fail, malformed, ok, type Result, unprocessable } from '../../fhir/result.ts';
 import type { Json, JsonObject, Resource } from '../../fhir/types.ts';
-import type { Answer, Interaction } from '../answer.ts';
+import type { Answer } from '../answer.ts';
 import { etagOf, preferenceOf, versionAnswer } from '../answer.ts';
 import type { Deps } from '../deps.ts';
+import { isRecorded, type Refusal } from '../record.ts';
 import type { FhirRequest } from '../request.ts';
 import { route } from '../route.ts';
 import { extendFolder } from '../types/belongings.ts';
@@ -307,7 +308,10 @@ export async function runTransaction(
       id: made.get(index),
       upload: transaction.uploads.get(index),
     });
-    if (!answer.ok) return fail(located(answer.failure, entry.at));
+    if (!answer.ok) {
+      if (isRecorded(answer.failure)) await probe(work, entry);
+      return fail(located(answer.failure, entry.at));
+    }
     answers.set(index, answer.value);
   }
   const contradicted = await contradiction(work, entries, answers);
@@ -319,6 +323,14 @@ export async function runTransaction(
   await refreshCreated(work, request, answers);
   const texts = entries.map((_, index) => responseText(request, answers.get(index) ?? { status: 200 }));
   return ok({ status: 200, body: bundleText({ type: 'transaction-response', entries: texts }) });
+}
+
+/** The item on which a transaction failed is what its refusal tells of. */
+async function probe(work: Work, { path: [type = '', id = ''] }: Entry): Promise<void> {
+  const found = work.deps.declarations.has(type)
+    ? await work.unit.read({ type, id }, systemGuard(type, 'audit'))
+    : undefined;
+  if (found !== undefined) work.probed.push({ person: found.owner, item: `${type}/${id}` });
 }
 
 type Plan = {
@@ -555,25 +567,24 @@ export type BatchRun = {
   /** Whether some entry succeeded, and whether one of these wrote. */
   readonly done: boolean;
   readonly wrote: boolean;
-  readonly refusals: readonly {
-    readonly request: FhirRequest;
-    readonly interaction: Interaction;
-    readonly failure: Failure;
-  }[];
+  readonly refusals: readonly Refusal[];
   /** An entry that was refused after it had written: the whole must start again without it. */
-  readonly undo: { readonly entry: number; readonly failure: Failure } | undefined;
+  readonly undo: (Refused & { readonly entry: number }) | undefined;
 };
+
+/** Why an entry was refused, and what its conditions had looked at. */
+export type Refused = Pick<Refusal, 'failure' | 'probed'>;
 
 /** Runs each entry for itself. `settled`: refusals known from an earlier attempt. */
 export async function runBatch(
   work: Work,
   request: FhirRequest,
   batch: Batch,
-  settled: ReadonlyMap<number, Failure>,
+  settled: ReadonlyMap<number, Refused>,
 ): Promise<BatchRun> {
   const texts: string[] = [];
   const uploads: string[] = [];
-  const refusals: { request: FhirRequest; interaction: Interaction; failure: Failure }[] = [];
+  const refusals: Refusal[] = [];
   let done = false;
   let wrote = false;
   for (const [index, entry] of batch.entries.entries()) {
@@ -586,10 +597,11 @@ export async function runBatch(
     await settle(work);
     const result =
       known !== undefined
-        ? fail(known)
+        ? fail(known.failure)
         : interaction.ok
           ? await runEntry(work, single, { id: undefined, upload })
           : interaction;
+    const probed = known?.probed ?? work.probed.splice(0);
     if (!result.ok && work.written.any) {
       return {
         answer: { status: 500 },
@@ -597,7 +609,7 @@ export async function runBatch(
         done,
         wrote,
         refusals,
-        undo: { entry: index, failure: result.failure },
+        undo: { entry: index, failure: result.failure, probed },
       };
     }
     wrote ||= work.written.any;
@@ -610,7 +622,8 @@ export async function runBatch(
     }
     work.traces.length = before.traces;
     for (const person of work.persons) if (!before.persons.has(person)) work.persons.delete(person);
-    if (interaction.ok) refusals.push({ request: single, interaction: interaction.value, failure: result.failure });
+    if (interaction.ok)
+      refusals.push({ request: single, interaction: interaction.value, failure: result.failure, probed });
     const { status, outcome } = answerOf(result.failure);
     texts.push(`{"response":${JSON.stringify({ status: String(status), outcome })}}`);
   }

@@ -458,6 +458,8 @@ export async function conditionalMatches(
     const allowed = patientSearchAllowed(work, parsed.value);
     if (!allowed.ok) return allowed;
   }
+  const { filters } = parsed.value;
+  for (const person of [...namedPersons(filters), ...(await personsByIns(work, filters))]) work.probed.push({ person });
   const guardOf = (t: string): Guard => work.access.visible(t);
   const page = await work.unit.search(
     guarded(
@@ -475,5 +477,6 @@ export async function conditionalMatches(
       guardOf(type),
     ),
   );
+  for (const { owner, id } of page.matches) work.probed.push({ person: owner, item: `${type}/${id}` });
   return ok(page.matches);
 }

@@ -6,7 +6,7 @@ import { asArray, asObject, asText, referenceOf, sameJson } from '../../fhir/jso
 import { applyJsonPatch } from '../../fhir/json-patch.ts';
 import { outcomeOk } from '../../fhir/outcome.ts';
 import { fail, malformed, ok, type Result, unprocessable } from '../../fhir/result.ts';
-import type { Json, JsonObject, Key, Resource } from '../../fhir/types.ts';
+import { type Json, type JsonObject, type Key, type Resource, refOf } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { or } from '../../query/predicate.ts';
 import { type Answer, etagOf, ifMatchHolds, preferenceOf, versionAnswer } from '../answer.ts';
@@ -124,6 +124,11 @@ export async function withLiteralReferences(work: Work, body: Json | undefined):
     if (first === undefined) {
       const refused = unprocessable('a conditional reference cannot be resolved');
       return isSubject(body, text) ? putAside(work, refused.failure, asObject(body) ?? {}) : refused;
+    }
+    // What is stored names it: of an item of a person, that is a disclosure. Whom a resource is about it says anyway.
+    if (first.owner !== undefined && type !== 'Patient') {
+      work.asked.add(type);
+      work.traces.push({ owner: first.owner, item: refOf(first) });
     }
     literal.set(text, `${type}/${first.id}`);
   }

@@ -66,7 +66,7 @@ export async function tellAccess(work: Work, consulted: Consulted): Promise<void
   const of = await reachOf(work, consulted);
   if (of === undefined) return;
   const known = await noticeOf(work, session, of.reach);
-  const until = known ?? work.now + work.access.policy.accessSessionMinutes * 60_000;
+  const until = known ?? endOfSession(work);
   const full = of.reach === (work.caller.claims.secret ? 1 : 2);
   if (full) work.afterwards.push(() => remember(work.deps.toldSessions, session, until));
   if (known !== undefined) return;
@@ -77,11 +77,19 @@ export async function tellAccess(work: Work, consulted: Consulted): Promise<void
     recipient: person,
     filing: {
       ...(of.about.length === 0 ? {} : { about: of.about }),
-      ...(work.caller.claims.secret ? { secret: true } : {}),
+      // Where all that was read is kept from representatives, so is the notice.
+      ...(work.caller.claims.secret || (of.reach === 1 && of.about.length === 0) ? { secret: true } : {}),
       session: { key: session, until, reach: of.reach },
     },
   });
   if (emergency) await tellAttending(work, person, session, until);
+}
+
+/** An emergency token is one session as long as it lives, however short the host made those of others. */
+function endOfSession({ caller, access, now }: Work): Instant {
+  const { accessSessionMinutes, clockToleranceSeconds } = access.policy;
+  const until = now + accessSessionMinutes * 60_000;
+  return isEmergency(caller) ? Math.max(until, caller.claims.expiresAt + clockToleranceSeconds * 1000) : until;
 }
 
 function remember(sessions: ToldSessions, session: string, until: Instant): void {
@@ -153,8 +161,8 @@ async function reachOf(
   return reach === 0 ? undefined : { reach, about: [] };
 }
 
-/** L3, on the item or on the document that it follows. */
-const keptFromRepresentatives: Predicate = or(term('_label', HIDDEN_FROM_REPRESENTATIVES), {
+/** L3, on the item or on the document that it follows; W8, of a message. */
+const keptFromRepresentatives: Predicate = or(term('_label', HIDDEN_FROM_REPRESENTATIVES), term('_secret', '1'), {
   op: 'via',
   param: '_document',
   hop: hop(systemGuard('DocumentReference', 'facts'), term('_label', HIDDEN_FROM_REPRESENTATIVES), { deleted: true }),

@@ -4,7 +4,7 @@ import { HIDDEN_FROM_REPRESENTATIVES } from '../../access/rules/labels.ts';
 import { appointmentRows, callerName } from '../../access/rules/space.ts';
 import { asArray, asObject, referenceOf, sameJson } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
-import type { Ref, Resource } from '../../fhir/types.ts';
+import { type Ref, type Resource, refOf } from '../../fhir/types.ts';
 import type { Filing } from '../../ports/store.ts';
 import type { Accepted, Change, TypeDeclaration } from '../declaration.ts';
 import { filedBy, keyOf, parsed, seen, type Work, type Writing } from '../work.ts';
@@ -51,8 +51,9 @@ async function check(work: Work, appointment: Resource): Promise<Result<Ref>> {
   const person = await aboutPerson(work, { reference: only }, at);
   if (!person.ok) return person;
   for (const actor of actors) {
-    const found = actor === only ? { deleted: false } : await seen(work, keyOf(actor));
-    if (found === undefined || found.deleted) return unresolved(actor, at);
+    if (actor === only) continue;
+    const found = await seen(work, keyOf(actor));
+    if (found === undefined || found.deleted || refOf(found) !== actor) return unresolved(actor, at);
   }
   return person;
 }

@@ -3,7 +3,7 @@ import { callerName, careTeamRows } from '../../access/rules/space.ts';
 import { careTeamMembers, careTeamStructure, denied } from '../../access/space.ts';
 import { asArray, asObject, referenceOf, sameJson } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
-import type { Ref, Resource } from '../../fhir/types.ts';
+import { type Ref, type Resource, refOf } from '../../fhir/types.ts';
 import { NONE, or, owner } from '../../query/predicate.ts';
 import type { Accepted, Change, TypeDeclaration } from '../declaration.ts';
 import { filedBy, holds, keyOf, seen, type Work } from '../work.ts';
@@ -30,7 +30,7 @@ async function checkShape(work: Work, team: Resource): Promise<Result<string>> {
     ...membersOf(team).map((m) => [m, 'CareTeam.participant.member'] as const),
   ]) {
     const found = await seen(work, keyOf(ref));
-    if (found === undefined || found.deleted) return unresolved(ref, at);
+    if (found === undefined || found.deleted || refOf(found) !== ref) return unresolved(ref, at);
   }
   return ok(structure);
 }

@@ -6,7 +6,7 @@ import { denied, permitted } from '../../access/space.ts';
 import { EXTENSION, SYSTEM } from '../../fhir/canonical.ts';
 import { allCodings, asArray, extensionOf, referenceOf } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
-import type { Ref, Resource } from '../../fhir/types.ts';
+import { type Ref, type Resource, refOf } from '../../fhir/types.ts';
 import type { Filing, NoticeFiling } from '../../ports/store.ts';
 import { not, or, owner, term } from '../../query/predicate.ts';
 import type { Accepted, Marks, TypeDeclaration } from '../declaration.ts';
@@ -17,7 +17,13 @@ import { inTreat, notBlockedHere, standsFor, stateAllows } from './writing.ts';
 
 const closes = (message: Resource): boolean => extensionOf(message, EXTENSION.threadClosed)?.['valueBoolean'] === true;
 
-type Thread = { readonly root: string; readonly parties: ReadonlySet<string>; readonly closed: boolean };
+type Thread = {
+  readonly root: string;
+  readonly parties: ReadonlySet<string>;
+  readonly closed: boolean;
+  /** Whether the message that is answered is kept from representatives (W8). */
+  readonly secret: boolean;
+};
 
 /** The thread that a message answers, as far as the caller sees the message answered. */
 async function threadOf(work: Work, message: Resource, person: Ref): Promise<Result<Thread | undefined>> {
@@ -31,7 +37,12 @@ async function threadOf(work: Work, message: Resource, person: Ref): Promise<Res
   const root = await rootOf(work, parsed(earlier), earlier.id);
   const all = (await allOf(work, 'Communication', person, term('_thread', root))).map(parsed);
   const parties = all.flatMap((m) => [referenceOf(m['sender']), ...asArray(m['recipient']).map(referenceOf)]);
-  return ok({ root, parties: new Set(parties.filter((p) => p !== undefined)), closed: all.some(closes) });
+  return ok({
+    root,
+    parties: new Set(parties.filter((p) => p !== undefined)),
+    closed: all.some(closes),
+    secret: earlier.filing.secret === true,
+  });
 }
 
 async function rootOf(work: Writing, message: Resource, id: string): Promise<string> {
@@ -60,6 +71,7 @@ async function create(work: Work, message: Resource): Promise<Result<Accepted>> 
   if (recipients.length !== 1 || recipient === undefined) {
     return unprocessable('a message has one recipient', 'Communication.recipient', 'W11');
   }
+  if (recipient !== refOf(keyOf(recipient))) return unresolved(recipient, 'Communication.recipient');
   const thread = await threadOf(work, message, person.value);
   if (!thread.ok) return thread;
   if (thread.value?.closed === true) return forbidden('W11', 'the thread is closed');
@@ -71,7 +83,9 @@ async function create(work: Work, message: Resource): Promise<Result<Accepted>> 
       ? await professionalWrites(work, person.value, recipient, thread.value)
       : await holderWrites(work, person.value, recipient, thread.value, closes(message));
   if (!allowed.ok) return allowed;
-  return ok({ resource: message, owner: person.value, filing: filedBy(work) });
+  const isSecret = caller.claims.secret || thread.value?.secret === true;
+  const filing: Filing = { ...filedBy(work), ...(isSecret ? { secret: true } : {}) };
+  return ok({ resource: message, owner: person.value, filing });
 }
 
 async function professionalWrites(
@@ -154,6 +168,7 @@ export const communication: TypeDeclaration = {
         ...parties.filter((p) => p !== undefined).map((p) => ['_party', p] as const),
         ['_thread', await rootOf(work, message, id)],
         ...noticeTerms(filing.notice),
+        ...(filing.secret === true ? [['_secret', '1'] as const] : []),
       ],
       ranges: noticeRanges(filing),
     };

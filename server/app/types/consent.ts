@@ -25,6 +25,7 @@ import {
   referenceOf,
   sameJson,
 } from '../../fhir/json.ts';
+import { readReference } from '../../fhir/literal-reference.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
 import { systemAndCode } from '../../fhir/search-value.ts';
 import type { JsonObject, Ref, Resource } from '../../fhir/types.ts';
@@ -183,7 +184,7 @@ async function resolveActor(work: Work, consent: Resource, kind: ConsentKind, pe
   if (actors.length !== 1 || actor === undefined) return bad('this kind names one actor', at, 'A0');
   const reference = asObject(actor['reference']);
   const literal = referenceOf(actor['reference']);
-  const resolved = literal ?? (await byIdentifier(work, allowed, reference));
+  const resolved = literal === undefined ? await byIdentifier(work, allowed, reference) : unversioned(work, literal);
   if (resolved === undefined || !allowed.includes(resolved.split('/')[0] ?? '')) {
     return bad(`the actor is ${allowed.join(' or ')}`, `${at}.reference`, 'A0');
   }
@@ -205,6 +206,12 @@ async function resolveActor(work: Work, consent: Resource, kind: ConsentKind, pe
     ...consent,
     provision: { ...provision, actor: [{ ...actor, reference: { ...reference, reference: resolved } }] },
   });
+}
+
+/** The entry that a literal reference names, whatever the version of it: a right that named a version would be nobody's. */
+function unversioned(work: Work, literal: string): string | undefined {
+  const read = readReference(literal, work.deps.baseUrl);
+  return read.kind === 'local' ? read.ref : undefined;
 }
 
 async function byIdentifier(
@@ -318,8 +325,8 @@ async function professionalMayWrite(work: Work, checked: Checked, before: Resour
     return forbidden('W9', 'this kind is not written by a professional');
   if (!(await mayConsultHere(work))) return forbidden('A1', 'this profession does not consult');
   const themselves = kind === 'professional-access' ? actor === caller.self : actor === caller.structure;
-  if (ends) {
-    return themselves && reading.effect === 'permit' && reading.lo <= work.now && work.now < reading.hi
+  if (ends || resource['status'] !== 'active') {
+    return ends && themselves && reading.effect === 'permit' && reading.lo <= work.now && work.now < reading.hi
       ? ok(undefined)
       : forbidden('W9', 'a professional ends permits in force that name themselves or their structure');
   }

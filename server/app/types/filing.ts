@@ -20,10 +20,10 @@ export const merge = (...marks: readonly Marks[]): Marks => ({
   ranges: marks.flatMap((m) => m.ranges),
 });
 
-/** The literal `Patient/x` of a reference element. */
+/** The literal `Patient/x` of a reference element; one to a version of it names no space. */
 export const patientRef = (value: Json | undefined): Ref | undefined => {
   const ref = referenceOf(value);
-  return ref?.startsWith('Patient/') === true ? (ref as Ref) : undefined;
+  return ref !== undefined && /^Patient\/[A-Za-z0-9.-]{1,64}$/.test(ref) ? (ref as Ref) : undefined;
 };
 
 /** A 403 that a rule decides (contract.md "Answers"). */

@@ -93,7 +93,7 @@ export const INTERACTIONS: readonly PlantedBug[] = [
     id: 'interactions/half-written',
     fault: 'A refusal that comes after a first write leaves that write.',
     file: DISPATCH,
-    find: '        if (work.value.written.any) throw new Undo(result.failure);\n',
+    find: '        if (work.value.written.any) throw new Undo(result.failure, probed);\n',
     replace: '',
     caughtBy: [`${BUNDLES}#all or nothing`],
   },

@@ -219,7 +219,22 @@ describe('refused with an OperationOutcome', () => {
     expect(await raw(edge, `GET /fhir/Patient HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`)).toMatch(
       /^HTTP\/1\.1 431 [\s\S]*OperationOutcome/,
     );
-    expect(await raw(edge, 'hello\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n[\s\S]*"code":"invalid"/);
+    const noHttp = await raw(edge, 'hello\r\n\r\n');
+    expect(noHttp).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n[\s\S]*"code":"invalid"/);
+    expect(noHttp).toContain('\r\nX-Request-Id: exchange-2\r\n');
+    expect(edge.lines.map((line) => 'status' in line && line.status)).toEqual([431, 400]);
+  });
+
+  test.each([
+    ['no Host', '', 400],
+    ['an expectation that nobody knows', 'Host: a\r\nExpect: the-best\r\n', 200],
+  ])('what Node would answer by itself: %s', async (_what, fields, status) => {
+    const edge = await startEdge();
+    const answer = await raw(
+      edge,
+      `GET /fhir/Patient HTTP/1.1\r\n${fields}Authorization: ${TOKEN}\r\nConnection: close\r\n\r\n`,
+    );
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} [\\s\\S]*\\r\\nX-Request-Id: exchange-1\\r\\n`));
   });
 
   test('a coding of the transfer that is not undone', async () => {
@@ -323,6 +338,16 @@ describe('what reaches the application', () => {
     const answer = await request(edge.server).post('/fhir/Patient').set('content-type', FHIR).send('{"broken');
     expect(answer.status).toBe(401);
     expect(edge.seen[0]).toMatchObject({ bearer: undefined, body: { kind: 'none' } });
+  });
+
+  test('nor with one that is refused', async () => {
+    const refusal = { response: json({ resourceType: 'OperationOutcome' }, 401), why: 'it has expired' };
+    const edge = await startEdge({ refuse: async (bearer) => (bearer === 'a.b.c' ? refusal : undefined) });
+    const post = (type: string) =>
+      request(edge.server).post('/fhir/Patient').set({ authorization: TOKEN, 'content-type': type }).send('{"broken');
+    expect([(await post(FHIR)).status, (await post('image/png')).status]).toEqual([401, 401]);
+    expect(edge.seen).toEqual([]);
+    expect(edge.lines[0]).toMatchObject({ status: 401, why: 'it has expired' });
   });
 
   test.each([

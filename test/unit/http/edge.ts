@@ -53,6 +53,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
       const response = await (answer ?? (async () => json({ resourceType: 'Patient' })))(request);
       return { response, ...about };
     },
+    refuse: async () => undefined,
     metadata: () => ({ json: '{"resourceType":"CapabilityStatement"}', etag: 'W/"m1"' }),
     definitions,
     log: { write: (line) => void lines.push(line) },

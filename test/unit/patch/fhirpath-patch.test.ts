@@ -333,3 +333,17 @@ describe('laws', () => {
     );
   });
 });
+
+describe('names that JavaScript gives every object', () => {
+  it.each(['constructor', '__proto__', 'toString', 'hasOwnProperty', 'valueOf'])('%s is no element', (own) => {
+    const part = (named: string): Part => ({ name: named, valueString: 'x' });
+    for (const one of [
+      operation('delete', own),
+      operation('replace', `Patient.${own}`, value({ valueString: 'x' })),
+      operation('add', own, name('x'), value({ valueString: 'x' })),
+      operation('add', 'Patient', name(own), value({ valueString: 'x' })),
+      operation('add', 'Patient', name('contact'), value({ part: [part(own)] })),
+    ])
+      expect(apply(PATIENT, parameters(one))).toMatchObject({ ok: false, failure: { code: 'unprocessable' } });
+  });
+});
