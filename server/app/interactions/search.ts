@@ -95,13 +95,24 @@ const insNamed = (filter: Filter): readonly Predicate[] =>
 /** Parameters that name whom a resource is about. */
 const PERSON_PARAMETERS: readonly string[] = ['patient', 'subject'];
 
-/** The persons of the register whom these terms name. An INS is of one person (W13), so it is the name of one. */
-async function personsByIns(work: Work, terms: readonly Predicate[]): Promise<readonly Ref[]> {
-  const found: Ref[] = [];
+type PersonsAsked = {
+  readonly references: ReadonlySet<Ref>;
+  /** Persons of the register. An INS is of one person (W13), so it is the name of one. */
+  readonly byIns: readonly Ref[];
+  /** How many INS were asked for, of somebody or not. */
+  readonly ins: number;
+};
+
+/** Whom the filters name, by whatever name. */
+async function personsAsked(work: Work, filters: readonly Filter[]): Promise<Result<PersonsAsked>> {
+  const references = new Set(namedPersons(filters));
+  const terms = everyFilter(filters).flatMap(insOf);
+  if (references.size + terms.length > MAX_PERSONS) return malformed('the search names too many persons');
+  const byIns: Ref[] = [];
   for (const where of terms) {
-    for (const person of await everyMatch(work, 'Patient', [where])) found.push(`Patient/${person.id}`);
+    for (const person of await everyMatch(work, 'Patient', [where])) byIns.push(`Patient/${person.id}`);
   }
-  return found;
+  return ok({ references, byIns, ins: terms.length });
 }
 
 /**
@@ -194,10 +205,9 @@ export async function search(
     const found = await work.unit.read(keyOf(person), work.access.visible('Patient'));
     if (found === undefined || found.deleted) return fail({ code: 'not-found' });
   }
-  const references = new Set(namedPersons(query.filters));
-  const insTerms = everyFilter(query.filters).flatMap(insOf);
-  if (references.size + insTerms.length > MAX_PERSONS) return malformed('the search names too many persons');
-  const byIns = await personsByIns(work, insTerms);
+  const asked = await personsAsked(work, query.filters);
+  if (!asked.ok) return asked;
+  const { references, byIns } = asked.value;
   for (const named of [...(person === undefined ? [] : [person]), ...references, ...byIns]) {
     // Only a person of the register: an event about nobody who exists has no one to be shown to.
     if (await itemHolds(work, keyOf(named), ALL)) work.persons.add(named);
@@ -207,7 +217,7 @@ export async function search(
   }
   // Told to the store, an only person named by INS spares it everybody else's; it narrows nothing that the chain does not.
   const [only, ...others] = byIns;
-  const about = person ?? (others.length === 0 && insTerms.length === 1 && namesOneIns(query) ? only : undefined);
+  const about = person ?? (others.length === 0 && asked.value.ins === 1 && namesOneIns(query) ? only : undefined);
   return answerSearch(work, request, { type, query, within: about === undefined ? ALL : term('_owner', about) });
 }
 
@@ -458,9 +468,9 @@ export async function conditionalMatches(
     const allowed = patientSearchAllowed(work, parsed.value);
     if (!allowed.ok) return allowed;
   }
-  const { filters } = parsed.value;
-  for (const person of [...namedPersons(filters), ...(await personsByIns(work, filters))]) work.probed.push({ person });
-  const guardOf = (t: string): Guard => work.access.visible(t);
+  const asked = await personsAsked(work, parsed.value.filters);
+  if (!asked.ok) return asked;
+  for (const person of [...asked.value.references, ...asked.value.byIns]) work.probed.push({ person });
   const page = await work.unit.search(
     guarded(
       {
@@ -474,7 +484,7 @@ export async function conditionalMatches(
         limit: 2,
         total: false,
       },
-      guardOf(type),
+      work.access.visible(type),
     ),
   );
   for (const { owner, id } of page.matches) work.probed.push({ person: owner, item: `${type}/${id}` });
