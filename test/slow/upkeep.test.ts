@@ -24,6 +24,8 @@ describe.runIf(serverExists() && !ON_MONGODB)('the operator', () => {
   let folder: string;
   let kept: Person;
   let gone: Person;
+  /** Whose space ended, and was written anew and closed. */
+  let again: Person;
   let keptDocument: string;
   let goneDocument: string;
   let goneBinary: string;
@@ -88,6 +90,9 @@ describe.runIf(serverExists() && !ON_MONGODB)('the operator', () => {
     gone = await s.person();
     ({ document: keptDocument } = await filled(kept));
     ({ document: goneDocument, binary: goneBinary } = await filled(gone));
+    again = await s.person();
+    await s.done(s.insurer(), s.end(`Consent/${again.space}`));
+    await s.made(s.insurer(), post(s.stateConsent(again.ref, 'closed')));
   }, 180_000);
   afterAll(async () => {
     await s?.dispose();
@@ -245,6 +250,10 @@ describe.runIf(serverExists() && !ON_MONGODB)('the operator', () => {
       code: 0,
       text: expect.stringContaining('0 keys and 0 resources'),
     });
+  });
+
+  it('whatever was said of the space and ended', async () => {
+    expect(await carnet(['shred', again.ref, '--yes'])).toMatchObject({ code: 0 });
   });
 
   it('a copy of the data from before stays unreadable, and is cleaned when it is put back', async () => {
