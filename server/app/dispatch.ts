@@ -4,6 +4,7 @@
  */
 import { createAccess } from '../access/access.ts';
 import type { Claims } from '../access/caller.ts';
+import { scopesFor } from '../access/scopes.ts';
 import { answerOf } from '../fhir/outcome.ts';
 import { type Failure, fail, ok, type Result } from '../fhir/result.ts';
 import type { Instant } from '../fhir/types.ts';
@@ -255,6 +256,10 @@ const largestContent = (deps: Deps, { kind }: Claims): number =>
     ? Math.min(deps.limits.maxBinaryBytes, deps.policy.depositMaxBytes)
     : deps.limits.maxBinaryBytes;
 
+/** Known from the token alone: who never feeds a space (W1), or holds no scope for it, uploads nothing, and none of it is kept aside meanwhile. */
+const mayUpload = (claims: Claims): boolean =>
+  claims.kind !== 'insurer' && claims.kind !== 'operator' && scopesFor(claims, 'c', 'Binary').length > 0;
+
 /** Bytes are stored aside before the unit begins, and dropped unless it takes them. */
 async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, now: Instant): Promise<Result<Answer>> {
   if (request.body.kind !== 'bytes' || request.method !== 'POST' || request.path.join('/') !== 'Binary') {
@@ -262,6 +267,12 @@ async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, n
     return known.ok
       ? fail({ code: 'method-not-allowed', text: 'content is created, never replaced', allow: 'GET, POST' })
       : known;
+  }
+  const common = { name: 'create', action: 'create', type: 'Binary' } as const;
+  if (!mayUpload(claims)) {
+    const contentType = 'application/octet-stream';
+    const run: Interaction['run'] = (work, asked) => createBinary(work, asked, { id: '', contentType });
+    return inUnit(deps, request, claims, { now, interaction: { ...common, run } });
   }
   const { source } = request.body;
   const most = largestContent(deps, claims);
@@ -274,12 +285,7 @@ async function performUpload(deps: Deps, request: FhirRequest, claims: Claims, n
   }
   const contentType = await request.body.contentType;
   const staged = { id: upload.id, contentType };
-  const interaction: Interaction = {
-    name: 'create',
-    action: 'create',
-    type: 'Binary',
-    run: (work, asked) => createBinary(work, asked, staged),
-  };
+  const interaction: Interaction = { ...common, run: (work, asked) => createBinary(work, asked, staged) };
   return taking(deps, [upload.id], () => inUnit(deps, request, claims, { now, interaction }));
 }
 

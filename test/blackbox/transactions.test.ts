@@ -709,6 +709,17 @@ describe.skipIf(!serverExists())('transactions and batches', () => {
     expect(entriesOf(await s.done(token, get('RelatedPerson?name=TROIS,X'))).length).toBe(0);
   });
 
+  it('the content of a Binary is no entry: not sent, and not recorded as read', async () => {
+    const of = await s.person();
+    const { binary } = await s.fed(s.holder(of), s.deposit(of));
+    const entries = [asks('GET', binary), asks('GET', 'Binary/never-existed')];
+    expect(statuses(await s.done(s.holder(of), bundle('batch', entries)))).toEqual(['400', '400']);
+    expect((await s.ask(s.holder(of), bundle('transaction', entries.slice(0, 1)))).status).toBe(400);
+    expect(entriesOf(await s.done(s.holder(of), get(`AuditEvent?patient=${of.id}&entity=${binary}&action=E`)))).toEqual(
+      [],
+    );
+  });
+
   it('a batch: an entry that is refused after it has written leaves nothing, and the others stand', async () => {
     const of = await s.person();
     const token = s.holder(of, {

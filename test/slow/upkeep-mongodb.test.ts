@@ -68,6 +68,15 @@ describe.runIf(mongodIsThere())('the operator of a MongoDB', () => {
       path: `${made.document}/$mask`,
       body: { resourceType: 'Parameters' },
     });
+    const part = [
+      { name: 'code', valueCode: 'AJOUT_VACCINATION' },
+      { name: 'notify', valueBoolean: false },
+    ];
+    await s.done(s.holder(person), {
+      method: 'POST',
+      path: `${person.ref}/$notification-preferences`,
+      body: { resourceType: 'Parameters', parameter: [{ name: 'preference', part }] },
+    });
     return made.document;
   };
   const statusOf = async (person: Person, ref: string): Promise<number> =>

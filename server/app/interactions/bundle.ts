@@ -504,11 +504,14 @@ type Running = {
 async function runEntry(work: Work, request: FhirRequest, { id, upload }: Running): Promise<Result<Answer>> {
   const interaction = route(work.deps, request);
   if (!interaction.ok) return interaction;
-  const { item } = interaction.value;
+  const { item, name, type: asked } = interaction.value;
+  // Its bytes leave as a stream, which a Bundle has no place for: recorded as read, they would not have been sent.
+  if (asked === 'Binary' && name === 'read')
+    return malformed('the content of a Binary is read on its own, not in a Bundle');
   if (work.provides.level !== undefined && request.method === 'PUT' && item?.type === 'List') {
     return update(work, request, item, extendFolder);
   }
-  if (interaction.value.name !== 'create' && id === undefined) {
+  if (name !== 'create' && id === undefined) {
     const answer = await interaction.value.run(work, request);
     const page = answer.ok && request.path[2] === '$access-register' && answer.value.contentType !== undefined;
     return page ? malformed('a page of the register is asked on its own, not in a Bundle') : answer;

@@ -9,7 +9,7 @@ import { fail, malformed, ok, type Result, unprocessable } from '../../fhir/resu
 import { type Json, type JsonObject, type Key, type Resource, refOf } from '../../fhir/types.ts';
 import type { Version } from '../../ports/store.ts';
 import { or } from '../../query/predicate.ts';
-import { type Answer, etagOf, ifMatchHolds, preferenceOf, versionAnswer } from '../answer.ts';
+import { type Answer, etagOf, ifMatchHolds, noneMatchNames, preferenceOf, versionAnswer } from '../answer.ts';
 import type { Accepted, WriteRules } from '../declaration.ts';
 import { conforms } from '../profiles.ts';
 import type { FhirRequest } from '../request.ts';
@@ -193,6 +193,12 @@ export async function target(work: Work, request: FhirRequest, key: Key, letter:
   const covered = await scopeCovers(work, letter, key);
   if (!covered.ok) return covered;
   if (found.deleted) return fail({ code: 'gone' });
+  // RFC 9110 section 13.1.2: of what would change something, the condition forbids to change what it names.
+  if (noneMatchNames(request.headers['if-none-match'], found))
+    return fail({
+      code: 'precondition-failed',
+      text: 'the resource is there, in a version that `If-None-Match` names',
+    });
   return ifMatchHolds(request.headers['if-match'], found)
     ? ok(found)
     : fail({ code: 'precondition-failed', text: 'the resource has another version' });

@@ -17,8 +17,15 @@ const doctor: WorldCaller = {
 const content = Buffer.alloc(3 * CHUNK_BYTES + 100, 'content that is long enough. ');
 
 let stage: Dispatching;
+let staged = 0;
 beforeAll(async () => {
-  stage = await dispatching(world);
+  stage = await dispatching(world, (store) => ({
+    ...store,
+    stage: (source, most) => {
+      staged += 1;
+      return store.stage(source, most);
+    },
+  }));
 });
 afterAll(() => stage.dispose());
 
@@ -56,4 +63,11 @@ test('not beyond the right to read it', async () => {
   const nobody = { terms: ['_unattached=1', '_by=Practitioner/dr2'], strings: [], ranges: [], sort: [] };
   await stage.store.unit((unit) => unit.refile({ type: 'Binary', id }, {}, nobody));
   await expect(rest.next()).rejects.toThrow('no longer permitted');
+});
+
+test('nothing of it is stored aside for who never uploads', async () => {
+  const before = staged;
+  const insurer: WorldCaller = { kind: 'insurer' };
+  const sent = await stage.ask(stage.token(insurer), { method: 'POST', address: 'Binary', bytes: content });
+  expect([sent.response.status, sent.response.body, staged]).toEqual([403, expect.stringContaining('"W1"'), before]);
 });
