@@ -52,6 +52,8 @@ const MAX_BRANCHES = 64;
 const MAX_STEPS = 100;
 /** What a step to a type counts whose permission looks at what its resources name (D8): it steps to every type itself. */
 const WIDE_STEP = 20;
+/** Keys of an order: a page link carries a value of each. */
+const MAX_KEYS = 10;
 /** `_include` and `_revinclude` of one search. */
 const MAX_INCLUDES = 20;
 /** Characters of a name, which faults repeat, and of a value: room for all the values that count. */
@@ -489,6 +491,7 @@ function readSort(value: string, options: ParseOptions): Read<readonly SortKey[]
     }
     if (!keys.some((k) => k.param === param)) keys.push({ param, descending });
   }
+  if (keys.length > MAX_KEYS) return wrong(`\`_sort\` has more than ${MAX_KEYS} keys`);
   return read(keys);
 }
 

@@ -55,6 +55,19 @@ describe.skipIf(!serverExists())('searches', () => {
       for (const [token, path] of refused) expect(await status(token, path), path).toBe(400);
     });
 
+    it('is short enough to follow, however long what the page is ordered by', async () => {
+      const dora = await s.person();
+      await s.grant(dora, 'dr1');
+      const made: string[] = [];
+      for (const letter of ['b', 'a']) {
+        const description = `${letter} is long. `.repeat(500);
+        made.unshift((await s.fed(s.professional('dr1'), s.feed(dora, { more: { description } }))).document);
+      }
+      const dr1 = s.professional('dr1');
+      const path = `DocumentReference?patient=${dora.ref}&_sort=description&_count=1`;
+      expect([...(await found(dr1, path)), ...(await found(dr1, await nextOf(dr1, path)))]).toEqual(made);
+    });
+
     it('is good for a quarter of an hour', async () => {
       const next = await nextOf(s.professional('dr1'), 'Organization?_count=2');
       const made = s.now();
