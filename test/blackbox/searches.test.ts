@@ -1,6 +1,7 @@
 /** Searches over HTTP, where a permission could be lost on the way: cursors, compartments, includes, scopes, and how a person may be looked for. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serverExists } from '../support/server.ts';
+import type { Answer } from '../support/world.ts';
 import { del, entriesOf, get, mask, type Person, post, put, ruleOf, type Stage, startStage } from './stage.ts';
 
 const QUARTER = 15 * 60_000;
@@ -53,6 +54,25 @@ describe.skipIf(!serverExists())('searches', () => {
         [dr1, `Practitioner?_count=2&${cursor}`],
       ];
       for (const [token, path] of refused) expect(await status(token, path), path).toBe(400);
+    });
+
+    it('goes on by POST too, where the parameters are more than an address holds', async () => {
+      const some = Array.from({ length: 300 }, (_, i) => `not-there-at-all-nor-anywhere-else-${i}`);
+      const form = `_count=1&_id=${[...documents.values()].map((ref) => ref.split('/')[1]).join(',')},${some.join(',')}`;
+      const page = async (body: string): Promise<Answer['json']> => {
+        const headers = {
+          authorization: `Bearer ${s.professional('dr1')}`,
+          'content-type': 'application/x-www-form-urlencoded',
+        };
+        const answer = await fetch(`${s.base}/DocumentReference/_search`, { method: 'POST', headers, body });
+        return (await answer.json()) as Answer['json'];
+      };
+      const first = await page(form);
+      const cursor = /_cursor=[A-Za-z0-9_-]+/.exec(JSON.stringify(first?.link))?.[0];
+      const both = [first, await page(`${form}&${cursor}`)].map(
+        (json) => entriesOf({ json } as Answer)[0]?.resource?.id,
+      );
+      expect(both.toSorted()).toEqual([...documents.values()].map((ref) => ref.split('/')[1]).toSorted());
     });
 
     it('is short enough to follow, however long what the page is ordered by', async () => {
