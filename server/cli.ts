@@ -1,5 +1,6 @@
 /** The operator's commands: `npm run carnet -- <command>`. Exit codes: 0 done, 1 faults found or refused, 2 not understood. docs/encryption.md. */
-import { chmodSync, copyFileSync, existsSync, renameSync } from 'node:fs';
+import { chmodSync, closeSync, copyFileSync, existsSync, fsyncSync, openSync, renameSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { addMasterKey, dropOlderMasterKeys, masterKeyPath, readMasterKeys } from './adapters/master-key.ts';
@@ -44,13 +45,14 @@ type Store = Config['store'];
 /** The store that an option names; the keys of a MongoDB lie where the environment says. */
 function storeOf(url: string | undefined, option: string, { store }: Config): Store {
   if (url === undefined) throw new Misuse(`${option} is missing`);
-  if (url.startsWith('sqlite:')) return { kind: 'sqlite', path: url.slice('sqlite:'.length) };
-  if (!/^mongodb(?:\+srv)?:/.test(url)) throw new Refusal(`${option} names no \`sqlite:\` and no \`mongodb:\``);
+  const [, path] = /^sqlite:([^?\0]+)$/.exec(url) ?? [];
+  if (path !== undefined) return { kind: 'sqlite', path };
+  if (!/^mongodb(?:\+srv)?:/.test(url)) throw new Refusal(`${option} names no \`sqlite:<file>\` and no \`mongodb:\``);
   return { kind: 'mongodb', url, ...(store.kind === 'mongodb' ? { keysUrl: store.keysUrl } : {}) };
 }
 const isSame = (one: Store, other: Store): boolean =>
   one.kind === 'sqlite'
-    ? other.kind === 'sqlite' && one.path === other.path
+    ? other.kind === 'sqlite' && resolve(one.path) === resolve(other.path)
     : other.kind === 'mongodb' && one.url === other.url;
 const one = ({ positionals }: Arguments, what: string): string => {
   const [found, ...more] = positionals;
@@ -100,6 +102,9 @@ function putBack(from: string, to: string): void {
   const draft = `${to}.partial`;
   copyFileSync(from, draft);
   chmodSync(draft, 0o600);
+  const written = openSync(draft, 'r+');
+  fsyncSync(written);
+  closeSync(written);
   renameSync(draft, to);
 }
 
@@ -156,6 +161,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     const { keys } = args.values;
     await withStore(config, async (open) => {
       if (open.copies === undefined) return exported(open, { file, keys }, io, config);
+      // Before anything is written: half a backup is none.
+      if (keys !== undefined && existsSync(keys))
+        throw new Refusal(`\`${keys}\` is there already and is not written over`);
       open.copies.copyData(file);
       // After the data: every key that they need is then among them.
       if (keys !== undefined) open.copies.copyKeys(keys);
@@ -173,12 +181,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     const { keys } = args.values;
     if (config.store.kind === 'mongodb') return imported({ file, keys }, io, config);
     const { path } = config.store;
-    for (const there of [path, `${path}-wal`])
-      if (existsSync(there)) throw new Refusal(`\`${there}\` is there, and is not written over`);
-    if (!existsSync(file)) throw new Refusal(`\`${file}\` is not there`);
     const keyFile = keyFilePath(path);
-    if (keys !== undefined && existsSync(keyFile))
-      throw new Refusal(`\`${keyFile}\` is there, and is not written over`);
+    // A journal that was left beside a file that is gone would be taken for that of the copy.
+    for (const there of [path, ...(keys === undefined ? [] : [keyFile])].flatMap((name) => [name, `${name}-wal`]))
+      if (existsSync(there)) throw new Refusal(`\`${there}\` is there, and is not written over`);
+    for (const needed of [file, ...(keys === undefined ? [] : [keys])])
+      if (!existsSync(needed)) throw new Refusal(`\`${needed}\` is not there`);
     if (keys === undefined && !existsSync(keyFile))
       throw new Refusal(`\`${keyFile}\` is missing: --keys names a copy of it`);
     if (keys !== undefined) putBack(keys, keyFile);

@@ -18,7 +18,10 @@ export async function closedSince(unit: StoreUnit, person: Ref, now: Instant): P
   const consents = await searchAll(unit, 'Consent', [term('_owner', person)]);
   const spaces = consents.filter((v) => consentKindOf(bodyOf(v)) === 'space-existence');
   let since: Instant | undefined;
-  for (const { type, id } of spaces) {
+  for (const space of spaces) {
+    const { type, id } = space;
+    // Ended counts as no entry (contract.md); what closed the space is younger, since there is one at a time.
+    if (!readConsent(bodyOf(space)).active) continue;
     const page = await unit.history({ type, id }, systemGuard(type, 'facts'), { limit: MOST });
     const closed = page === undefined || page.more ? undefined : closedRun(page.versions, now);
     // Every statement about the space must say so: one that does not keeps it.

@@ -112,6 +112,15 @@ export async function recordDone(work: Work, request: FhirRequest, interaction: 
     if (rule === undefined) of.read = true;
     else of.rules.add(rule);
   }
+  const written = new Set(items.keys());
+  for (const { person, item } of work.probed) {
+    // Whom it wrote about is in the record anyway; whom a condition asked about besides was looked at.
+    if (person === undefined || written.has(person)) continue;
+    if (item === undefined && !(await isRegistered(work, person))) continue;
+    const of = about(person);
+    of.read = true;
+    if (item !== undefined && item !== person) of.named.add(item);
+  }
   if (items.size === 0) about(undefined).read = true;
   const query = queryOf(request, interaction);
   for (const [person, { named, rules, read }] of items) {

@@ -100,7 +100,8 @@ export function auditEvent(draft: AuditDraft, context: AuditContext): Resource {
       type: pattern.client,
       who: { identifier: { value: caller.claims.clientId } },
       requestor: false,
-      network: { address: context.clientAddress, type: '2' },
+      // Of a connection that is gone nobody knows it.
+      ...(context.clientAddress === '' ? {} : { network: { address: context.clientAddress, type: '2' } }),
     },
     server(pattern.server, false, context.serverAddress),
     requestor(context),

@@ -101,6 +101,18 @@ describe('an access session of a professional', () => {
     expect(await told(stage.holder(person))).toEqual(['AJOUT_DOCUMENT', 'AJOUT_DOCUMENT']);
   });
 
+  it('is told of however much was read before what the reader sees', async () => {
+    const person = await stage.person();
+    await stage.grant(person, 'dr2');
+    for (let i = 0; i <= 100; i += 1)
+      await stage.fed(stage.professional('dr1'), stage.feed(person, { labels: ['INVISIBLE_PATIENT'] }));
+    await later(1000);
+    await stage.fed(stage.professional('dr1'), stage.feed(person));
+    const all = `DocumentReference?patient=${person.id}&_sort=_lastUpdated&_count=200`;
+    expect(entriesOf(await stage.done(stage.professional('dr2'), get(all)))).toHaveLength(102);
+    expect(await told(stage.holder(person))).toEqual(['ACCES_DMP_PS', 'AJOUT_DOCUMENT']);
+  });
+
   it('says nothing of health and names nobody', async () => {
     const { person, document } = await treated();
     await stage.done(stage.professional('dr2'), get(document));

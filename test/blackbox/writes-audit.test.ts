@@ -367,6 +367,17 @@ describe.skipIf(!serverExists())('the register of accesses, of writes', () => {
       expect([what, person(event), [...items(event)].sort()]).toEqual([what, p.ref, [...named].sort()]);
       if (rule !== undefined) expect([what, rules(event)]).toEqual([what, [rule]]);
     }
+    const other = await s.person();
+    const about = (of: Person): Resource =>
+      communicationBody({ subject: of.ref, sender: s.known('dr2'), recipient: of.ref, text: 'x' });
+    const asked = { 'if-none-exist': `subject=${other.ref}` };
+    const both = await recorded(dr2, post(about(p), asked));
+    expect([both.status, both.events.map(person).sort()]).toEqual([201, [p.ref, other.ref].sort()]);
+    const entries = [
+      { resource: about(p), request: { method: 'POST', url: 'Communication', ifNoneExist: `subject=${other.ref}` } },
+    ];
+    const batch = await recorded(dr2, post({ resourceType: 'Bundle', type: 'batch', entry: entries }));
+    expect([batch.status, batch.events.map(person).sort()]).toEqual([200, [p.ref, other.ref].sort()]);
     const shown = await recorded(dr2, post({ ...written(`DocumentReference?_id=${id}`), status: 'completed' }));
     expect([shown.status, shown.events.length, items(shown.events[0])]).toEqual([201, 1, [first, shown.location]]);
   });

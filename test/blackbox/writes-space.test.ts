@@ -85,6 +85,30 @@ describe.skipIf(!serverExists())('writing messages, teams, appointments, identit
         ['to a representative, a new thread', dr1, message(d1, legal.related), 403, 'W11'],
         ['in the name of somebody else', dr1, message(d2, p.ref), 422, 'W11'],
         [
+          'in the guise of a notice',
+          dr1,
+          message(d1, p.ref, undefined, {
+            category: [
+              {
+                coding: [
+                  { system: 'http://terminology.hl7.org/CodeSystem/communication-category', code: 'notification' },
+                ],
+              },
+            ],
+          }),
+          422,
+          'O2',
+        ],
+        [
+          'of a kind that notices have',
+          h,
+          message(p.ref, d2, undefined, {
+            category: [{ coding: [{ system: `${EX}/CodeSystem/notice`, code: 'ACCES_BRIS_GLACE' }] }],
+          }),
+          422,
+          'O2',
+        ],
+        [
           'two recipients',
           dr1,
           message(d1, p.ref, undefined, { recipient: [{ reference: p.ref }, { reference: d2 }] }),

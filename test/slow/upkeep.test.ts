@@ -2,7 +2,7 @@
  * The operator's commands, beside a server that goes on answering: copies, inspection, a new master key, the destruction of a person's keys, the
  * move to another store. rules.md S3; docs/encryption.md.
  */
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -24,6 +24,8 @@ describe.runIf(serverExists() && !ON_MONGODB)('the operator', () => {
   let folder: string;
   let kept: Person;
   let gone: Person;
+  /** Whose space ended, and was written anew and closed. */
+  let again: Person;
   let keptDocument: string;
   let goneDocument: string;
   let goneBinary: string;
@@ -88,6 +90,9 @@ describe.runIf(serverExists() && !ON_MONGODB)('the operator', () => {
     gone = await s.person();
     ({ document: keptDocument } = await filled(kept));
     ({ document: goneDocument, binary: goneBinary } = await filled(gone));
+    again = await s.person();
+    await s.done(s.insurer(), s.end(`Consent/${again.space}`));
+    await s.made(s.insurer(), post(s.stateConsent(again.ref, 'closed')));
   }, 180_000);
   afterAll(async () => {
     await s?.dispose();
@@ -116,6 +121,22 @@ describe.runIf(serverExists() && !ON_MONGODB)('the operator', () => {
     const line = ['backup', at('old.db'), '--keys', at('old.keys')];
     expect((await carnet(line)).code).toBe(0);
     expect(await carnet(line)).toMatchObject({ code: 1, text: expect.stringContaining('is not written over') });
+    expect(await carnet(['backup', at('half.db'), '--keys', at('old.keys')])).toMatchObject({ code: 1 });
+    expect(existsSync(at('half.db'))).toBe(false);
+  });
+
+  it('moves nothing to itself, and nothing to nowhere', async () => {
+    const store = join(s.server.folder, 'carnet.db');
+    expect(
+      await carnet(['migrate', '--from', `sqlite:${store}`, '--to', `sqlite:${s.server.folder}/./carnet.db`]),
+    ).toMatchObject({
+      code: 2,
+      text: expect.stringContaining('the same store'),
+    });
+    expect(await carnet(['migrate', '--from', `sqlite:${store}`, '--to', 'sqlite:'])).toMatchObject({
+      code: 1,
+      text: expect.stringContaining('--to names no'),
+    });
   });
 
   it('puts a copy back, with its keys, and not over another', async () => {
@@ -127,6 +148,14 @@ describe.runIf(serverExists() && !ON_MONGODB)('the operator', () => {
       text: expect.stringContaining('is missing'),
     });
     const line = ['restore', at('old.db'), '--keys', at('old.keys')];
+    writeFileSync(`${store}.keys-wal`, 'of keys that are gone');
+    expect(await carnet(line, store)).toMatchObject({ code: 1, text: expect.stringContaining('keys-wal') });
+    rmSync(`${store}.keys-wal`);
+    expect(await carnet(['restore', at('old.db'), '--keys', at('never.keys')], store)).toMatchObject({
+      code: 1,
+      text: expect.stringContaining('is not there'),
+    });
+    expect(existsSync(store)).toBe(false);
     expect(await carnet(line, store)).toMatchObject({ code: 0, text: expect.stringContaining('sound') });
     expect(await carnet(line, store)).toMatchObject({ code: 1, text: expect.stringContaining('is not written over') });
   });
@@ -221,6 +250,10 @@ describe.runIf(serverExists() && !ON_MONGODB)('the operator', () => {
       code: 0,
       text: expect.stringContaining('0 keys and 0 resources'),
     });
+  });
+
+  it('whatever was said of the space and ended', async () => {
+    expect(await carnet(['shred', again.ref, '--yes'])).toMatchObject({ code: 0 });
   });
 
   it('a copy of the data from before stays unreadable, and is cleaned when it is put back', async () => {

@@ -15,7 +15,7 @@ import { route } from '../route.ts';
 import { extendFolder } from '../types/belongings.ts';
 import { forbidden } from '../types/filing.ts';
 import { quarantineOf } from '../types/quarantine.ts';
-import { settle, type Work } from '../work.ts';
+import { type Probe, settle, type Work } from '../work.ts';
 import { bundleText } from './bundle-text.ts';
 import { stageBase64 } from './inline-content.ts';
 import { checkProvided, insOfEntry, levelOfBundle, notBatch, withContainedIdentity } from './provide-bundle.ts';
@@ -585,6 +585,7 @@ export async function runBatch(
   const texts: string[] = [];
   const uploads: string[] = [];
   const refusals: Refusal[] = [];
+  const kept: Probe[] = [];
   let done = false;
   let wrote = false;
   for (const [index, entry] of batch.entries.entries()) {
@@ -616,6 +617,7 @@ export async function runBatch(
     work.written.any ||= before.any;
     if (result.ok) {
       done = true;
+      kept.push(...probed);
       if (upload !== undefined) uploads.push(upload);
       texts.push(responseText(request, result.value));
       continue;
@@ -627,6 +629,7 @@ export async function runBatch(
     const { status, outcome } = answerOf(result.failure);
     texts.push(`{"response":${JSON.stringify({ status: String(status), outcome })}}`);
   }
+  work.probed.push(...kept);
   return {
     answer: { status: 200, body: bundleText({ type: 'batch-response', entries: texts }) },
     uploads,

@@ -144,20 +144,24 @@ async function reachOf(
   const secret = work.caller.claims.secret;
   const shown = items.filter((item) => item !== person);
   if (shown.length === 0) return { reach: secret ? 1 : 2, about: [] };
-  const care = shown.filter((item) => CARE_TYPES.includes(keyOf(item).type)).slice(0, MOST_ITEMS);
+  const care = shown.filter((item) => CARE_TYPES.includes(keyOf(item).type));
   const holder = createAccess(accessOptions(work.deps, holderOf(work.caller, person), work.now));
   let reach: Reach = 0;
+  // What is in sight comes first: however much was read beside it, the notice names it.
+  const inSight: Ref[] = [];
   for (const item of care.length === 0 ? shown : care) {
     const key = keyOf(item);
     if (!work.deps.declarations.has(key.type)) continue;
     const guard = holder.sight(key.type);
     if (!(await work.unit.test(key, guard, ALL))) continue;
+    if (reach === 0) inSight.push(item);
     reach = 1;
     if (secret || !(await work.unit.test(key, guard, notKeptFromRepresentatives))) continue;
+    inSight.push(item);
     reach = 2;
     break;
   }
-  if (care.length > 0) return { reach, about: care };
+  if (care.length > 0) return { reach, about: [...new Set([...inSight, ...care])].slice(0, MOST_ITEMS) };
   return reach === 0 ? undefined : { reach, about: [] };
 }
 

@@ -4,7 +4,7 @@ import { systemGuard } from '../../access/decision.ts';
 import { communicationRows } from '../../access/rules/space.ts';
 import { denied, permitted } from '../../access/space.ts';
 import { EXTENSION, SYSTEM } from '../../fhir/canonical.ts';
-import { allCodings, asArray, extensionOf, referenceOf } from '../../fhir/json.ts';
+import { allCodings, asArray, type Coding, extensionOf, referenceOf } from '../../fhir/json.ts';
 import { ok, type Result, unprocessable } from '../../fhir/result.ts';
 import { type Ref, type Resource, refOf } from '../../fhir/types.ts';
 import type { Filing, NoticeFiling } from '../../ports/store.ts';
@@ -16,6 +16,10 @@ import { refuseLabels } from './labels.ts';
 import { inTreat, notBlockedHere, standsFor, stateAllows } from './writing.ts';
 
 const closes = (message: Resource): boolean => extensionOf(message, EXTENSION.threadClosed)?.['valueBoolean'] === true;
+
+/** By what notices are told from messages (contract.md, notices): a message that said so would pass for one. */
+const isOfNotices = ({ system, code }: Coding): boolean =>
+  system === SYSTEM.notice || (system === SYSTEM.communicationCategory && code === 'notification');
 
 type Thread = {
   readonly root: string;
@@ -72,6 +76,9 @@ async function create(work: Work, message: Resource): Promise<Result<Accepted>> 
     return unprocessable('a message has one recipient', 'Communication.recipient', 'W11');
   }
   if (recipient !== refOf(keyOf(recipient))) return unresolved(recipient, 'Communication.recipient');
+  if (allCodings(message['category']).some(isOfNotices)) {
+    return unprocessable('notices are written by the server', 'Communication.category', 'O2');
+  }
   const thread = await threadOf(work, message, person.value);
   if (!thread.ok) return thread;
   if (thread.value?.closed === true) return forbidden('W11', 'the thread is closed');

@@ -186,8 +186,8 @@ export const QUERY: readonly PlantedBug[] = [
     id: 'query/conditions-outside-sight',
     fault: 'Conditional creates, updates, deletes and references match resources that the caller does not see.',
     file: SEARCH,
-    find: '      work.access.visible(type),\n    ),\n  );',
-    replace: '      { ...work.access.visible(type), residual: ALL },\n    ),\n  );',
+    find: '      work.access.visible(type),',
+    replace: '      { ...work.access.visible(type), residual: ALL },',
     caughtBy: [`${INTERACTIONS}#conditional`, `${STORIES}#08-`, TWINS],
   },
   {
