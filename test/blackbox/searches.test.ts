@@ -280,6 +280,22 @@ describe.skipIf(!serverExists())('searches', () => {
       expect((await searchesOf(ben)) - before).toBe(1);
     });
 
+    it('but for the statistics of a backend: a count of more than a page is about nobody', async () => {
+      const events = async (): Promise<number> =>
+        Number((await s.done(s.operator(), get('AuditEvent?_summary=count'))).json?.total);
+      const counting = get('Consent?_summary=count');
+      const spaces = Number((await s.done(s.operator(), counting)).json?.total);
+      const before = await events();
+      await s.done(s.operator(), counting);
+      // Beside one for the first look at the register.
+      expect((await events()) - before).toBe(1 + spaces);
+      for (let missing = 201 - spaces; missing > 0; missing -= 20)
+        await Promise.all(Array.from({ length: Math.min(missing, 20) }, () => s.person()));
+      const later = await events();
+      expect((await s.done(s.operator(), counting)).json?.total).toBe(201);
+      expect((await events()) - later).toBe(2);
+    });
+
     it('so that one search names so many persons and no more', async () => {
       const many = Array.from({ length: 201 }, (_, i) => `p${i}`).join(',');
       expect(await status(s.professional('dr1'), `Patient?_id=${many}`)).toBe(400);
