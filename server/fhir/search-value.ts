@@ -73,7 +73,11 @@ const list = (value: Json | undefined): readonly Json[] => {
   return Array.isArray(value) ? (value as readonly Json[]) : [value];
 };
 
-function sortBy(sink: Sink, param: string, key: string | number): void {
+/** So much of a text orders it: a page link carries the keys of the last match. */
+const SORTED_CHARACTERS = 100;
+
+function sortBy(sink: Sink, param: string, value: string | number): void {
+  const key = typeof value === 'number' ? value : value.slice(0, SORTED_CHARACTERS).toWellFormed();
   const known = sink.sort.get(param);
   if (known === undefined || key < known) sink.sort.set(param, key);
 }

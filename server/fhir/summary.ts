@@ -31,10 +31,13 @@ export const readSummary = (text: string): Result<SummaryMode> => {
 
 const NAME = /^(?:[A-Z][A-Za-z]*\.)?([a-z][A-Za-z0-9]*)$/;
 
-/** The names in `_elements` (`identifier,active`, also `Patient.active`); `undefined` when one is no name of a root element. */
+/** More names than the root elements of any page's types. */
+const MAX_ELEMENTS = 500;
+
+/** The names in `_elements` (`identifier,active`, also `Patient.active`); `undefined` when one is no name of a root element, or there are too many. */
 export const elementsOf = (text: string): readonly string[] | undefined => {
-  const names = text.split(',').map((item) => NAME.exec(item.trim())?.[1]);
-  return names.every((name) => name !== undefined) ? names : undefined;
+  const names = text.split(',', MAX_ELEMENTS + 1).map((item) => NAME.exec(item.trim())?.[1]);
+  return names.length <= MAX_ELEMENTS && names.every((name) => name !== undefined) ? names : undefined;
 };
 
 /** Reads `_elements`; 400 on anything but names of root elements. */

@@ -52,13 +52,17 @@ const MAX_BRANCHES = 64;
 const MAX_STEPS = 100;
 /** What a step to a type counts whose permission looks at what its resources name (D8): it steps to every type itself. */
 const WIDE_STEP = 20;
+/** Keys of an order: a page link carries a value of each. */
+const MAX_KEYS = 10;
 /** `_include` and `_revinclude` of one search. */
 const MAX_INCLUDES = 20;
 /** Characters of a name, which faults repeat, and of a value: room for all the values that count. */
 const LONGEST_NAME = 500;
 const LONGEST_VALUE = 500_000;
+/** Conditions of a search that no index answers, so that each of them may be asked of every resource: ranges, `:contains`, single letters. */
+const MAX_WALKED = 100;
 /** Conditions that a whole search may come to: values, times the types they may stand for. */
-const MAX_CONDITIONS = 5000;
+const MAX_CONDITIONS = 2000;
 
 /** What reading a part gives: a value; a fault of the request; or something that the server does not know or do. */
 type Read<T> =
@@ -407,26 +411,51 @@ function readHas(type: string, name: string, value: string, context: FilterConte
 }
 
 /** How much a filter comes to, once its untyped chains and references are spread over their types. */
-type Extent = { readonly branches: number; readonly steps: number; readonly conditions: number };
+type Extent = {
+  readonly branches: number;
+  readonly steps: number;
+  readonly conditions: number;
+  readonly walked: number;
+};
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, n) => total + n, 0);
+
+/** Whether a store finds what a value asks by looking at resources one after the other. */
+const isWalked = (value: SearchValue, modifier: Modifier | undefined): boolean => {
+  switch (value.kind) {
+    case 'date':
+    case 'number':
+    case 'quantity':
+    case 'missing':
+      return true;
+    case 'string':
+      return modifier === 'contains' || fold(value.text).length < 2;
+    case 'composite':
+      return value.parts.some((part) => isWalked(part, undefined));
+    default:
+      return modifier === 'not';
+  }
+};
 
 function extent(filter: Filter, stepTo: (type: string) => number): Extent {
   switch (filter.kind) {
-    case 'match': {
-      const conditions = filter.values.reduce((sum, v) => sum + (v.kind === 'local' ? v.refs.length : 1), 0);
-      return { branches: 1, steps: 0, conditions };
-    }
+    case 'match':
+      return {
+        branches: 1,
+        steps: 0,
+        conditions: sum(filter.values.map((v) => (v.kind === 'local' ? v.refs.length : 1))),
+        walked: filter.values.filter((v) => isWalked(v, filter.modifier)).length,
+      };
     case 'chain': {
       const inner = [
         ...filter.targets.map((t) => t.filter),
         ...(filter.contained === undefined ? [] : [filter.contained]),
       ].map((f) => extent(f, stepTo));
       return {
-        branches: inner.reduce((sum, e) => sum + e.branches, 0),
-        steps: [...inner.map((e) => e.steps), ...filter.targets.map((t) => stepTo(t.type))].reduce(
-          (sum, n) => sum + n,
-          0,
-        ),
-        conditions: inner.reduce((sum, e) => sum + e.conditions, 0),
+        branches: sum(inner.map((e) => e.branches)),
+        steps: sum([...inner.map((e) => e.steps), ...filter.targets.map((t) => stepTo(t.type))]),
+        conditions: sum(inner.map((e) => e.conditions)),
+        walked: sum(inner.map((e) => e.walked)),
       };
     }
     case 'has': {
@@ -462,6 +491,7 @@ function readSort(value: string, options: ParseOptions): Read<readonly SortKey[]
     }
     if (!keys.some((k) => k.param === param)) keys.push({ param, descending });
   }
+  if (keys.length > MAX_KEYS) return wrong(`\`_sort\` has more than ${MAX_KEYS} keys`);
   return read(keys);
 }
 
@@ -602,12 +632,13 @@ const stepsTo =
   (type: string): number =>
     [...(registry.parameters.get(type)?.keys() ?? [])].some((code) => bySight(type, code)) ? WIDE_STEP : 1;
 
-const excess = ({ conditions, steps }: { readonly conditions: number; readonly steps: number }): string | undefined =>
-  conditions > MAX_CONDITIONS
-    ? 'the search has too many values'
-    : steps > MAX_STEPS
-      ? `the search follows more than ${MAX_STEPS} references`
-      : undefined;
+const excess = ({ conditions, steps, walked }: Omit<Extent, 'branches'>): string | undefined => {
+  if (conditions > MAX_CONDITIONS) return 'the search has too many values';
+  if (steps > MAX_STEPS) return `the search follows more than ${MAX_STEPS} references`;
+  return walked > MAX_WALKED
+    ? `the search has more than ${MAX_WALKED} dates, numbers, \`:contains\`, \`:not\` or \`:missing\``
+    : undefined;
+};
 
 /**
  * Reads the parameters of a search. 400 (`malformed`) with one fault for each parameter that is unknown, not supported or wrong; in
@@ -629,7 +660,7 @@ export function parseSearch(parameters: Parameters, options: ParseOptions): Resu
   const dropped: string[] = [];
   const faults: Fault[] = [];
   const seen = new Set<string>();
-  const size = { conditions: 0, steps: 0 };
+  const size = { conditions: 0, steps: 0, walked: 0 };
   for (const [name, value] of parameters) {
     if (IGNORED.has(name)) {
       used.push([name, value]);
@@ -646,9 +677,10 @@ export function parseSearch(parameters: Parameters, options: ParseOptions): Resu
     seen.add(name);
     const before = draft.filters.length;
     const outcome = value === '' ? emptyValue(name, options) : apply(draft, name, value, options);
-    for (const { conditions, steps } of draft.filters.slice(before).map((f) => extent(f, stepsTo(options)))) {
+    for (const { conditions, steps, walked } of draft.filters.slice(before).map((f) => extent(f, stepsTo(options)))) {
       size.conditions += conditions;
       size.steps += steps;
+      size.walked += walked;
     }
     const tooMuch = excess(size);
     // Nothing that comes after is read: it could be as much again.

@@ -1,6 +1,7 @@
 /** Searches over HTTP, where a permission could be lost on the way: cursors, compartments, includes, scopes, and how a person may be looked for. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serverExists } from '../support/server.ts';
+import type { Answer } from '../support/world.ts';
 import { del, entriesOf, get, mask, type Person, post, put, ruleOf, type Stage, startStage } from './stage.ts';
 
 const QUARTER = 15 * 60_000;
@@ -53,6 +54,38 @@ describe.skipIf(!serverExists())('searches', () => {
         [dr1, `Practitioner?_count=2&${cursor}`],
       ];
       for (const [token, path] of refused) expect(await status(token, path), path).toBe(400);
+    });
+
+    it('goes on by POST too, where the parameters are more than an address holds', async () => {
+      const some = Array.from({ length: 300 }, (_, i) => `not-there-at-all-nor-anywhere-else-${i}`);
+      const form = `_count=1&_id=${[...documents.values()].map((ref) => ref.split('/')[1]).join(',')},${some.join(',')}`;
+      const page = async (body: string): Promise<Answer['json']> => {
+        const headers = {
+          authorization: `Bearer ${s.professional('dr1')}`,
+          'content-type': 'application/x-www-form-urlencoded',
+        };
+        const answer = await fetch(`${s.base}/DocumentReference/_search`, { method: 'POST', headers, body });
+        return (await answer.json()) as Answer['json'];
+      };
+      const first = await page(form);
+      const cursor = /_cursor=[A-Za-z0-9_-]+/.exec(JSON.stringify(first?.link))?.[0];
+      const both = [first, await page(`${form}&${cursor}`)].map(
+        (json) => entriesOf({ json } as Answer)[0]?.resource?.id,
+      );
+      expect(both.toSorted()).toEqual([...documents.values()].map((ref) => ref.split('/')[1]).toSorted());
+    });
+
+    it('is short enough to follow, however long what the page is ordered by', async () => {
+      const dora = await s.person();
+      await s.grant(dora, 'dr1');
+      const made: string[] = [];
+      for (const letter of ['b', 'a']) {
+        const description = `${letter} is long. `.repeat(500);
+        made.unshift((await s.fed(s.professional('dr1'), s.feed(dora, { more: { description } }))).document);
+      }
+      const dr1 = s.professional('dr1');
+      const path = `DocumentReference?patient=${dora.ref}&_sort=description&_count=1`;
+      expect([...(await found(dr1, path)), ...(await found(dr1, await nextOf(dr1, path)))]).toEqual(made);
     });
 
     it('is good for a quarter of an hour', async () => {
@@ -245,6 +278,22 @@ describe.skipIf(!serverExists())('searches', () => {
       const { json } = await s.done(s.professional('dr1'), get(`DocumentReference?_id=${id}&_summary=count`));
       expect([json?.total, json?.entry, json?.link]).toMatchObject([1, undefined, [{ relation: 'self' }]]);
       expect((await searchesOf(ben)) - before).toBe(1);
+    });
+
+    it('but for the statistics of a backend: a count of more than a page is about nobody', async () => {
+      const events = async (): Promise<number> =>
+        Number((await s.done(s.operator(), get('AuditEvent?_summary=count'))).json?.total);
+      const counting = get('Consent?_summary=count');
+      const spaces = Number((await s.done(s.operator(), counting)).json?.total);
+      const before = await events();
+      await s.done(s.operator(), counting);
+      // Beside one for the first look at the register.
+      expect((await events()) - before).toBe(1 + spaces);
+      for (let missing = 201 - spaces; missing > 0; missing -= 20)
+        await Promise.all(Array.from({ length: Math.min(missing, 20) }, () => s.person()));
+      const later = await events();
+      expect((await s.done(s.operator(), counting)).json?.total).toBe(201);
+      expect((await events()) - later).toBe(2);
     });
 
     it('so that one search names so many persons and no more', async () => {

@@ -342,6 +342,12 @@ describe.skipIf(!serverExists())('transactions and batches', () => {
         ],
       ],
     );
+    const verification = Array.from({ length: 101 }, (_, i) => ({
+      verified: true,
+      verifiedWith: { reference: `Patient?_id=${p.id}&_count=${i + 1}` },
+    }));
+    const many = await s.ask(h, post({ ...s.consent(p, 'profile-sharing', 'permit'), verification }));
+    expect([many.status, many.text]).toEqual([422, expect.stringContaining('at most 100 conditional references')]);
   });
 
   it('two entries never touch one resource, and have no full url in common', async () => {

@@ -108,9 +108,12 @@ describe('_elements', () => {
     });
   });
 
-  it.each(['', 'a,,b', 'Patient.name.family', 'a b', '__proto__'])('refuses %j', (text) => {
-    expect(readElements(text)).toMatchObject({ ok: false, failure: { code: 'malformed' } });
-  });
+  it.each(['', 'a,,b', 'Patient.name.family', 'a b', '__proto__', 'type,'.repeat(500).concat('id')])(
+    'refuses %j',
+    (text) => {
+      expect(readElements(text)).toMatchObject({ ok: false, failure: { code: 'malformed' } });
+    },
+  );
 });
 
 describe('a part does not come back', () => {

@@ -108,17 +108,23 @@ function union(of: readonly Predicate[], scope: Scope, at: At): readonly Start[]
     rank = Math.max(rank, best.rank);
     rows.push(best.rows);
   }
-  const [only] = rows;
-  if (only === undefined || rows.length > 400) return [];
-  return [
-    {
-      rank,
-      rows: {
-        text: rows.map((r) => `SELECT * FROM (${r.text})`).join(' UNION ALL '),
-        args: rows.flatMap((r) => r.args),
-      },
-    },
-  ];
+  return rows.length === 0 ? [] : [{ rank, rows: unionAll(rows) }];
+}
+
+/** SQLite joins no more than 500 selects in one (limits.html#max_compound_select); more of them are unions of unions. */
+const COMPOUND = 400;
+
+function unionAll(rows: readonly Sql[]): Sql {
+  if (rows.length > COMPOUND) {
+    const pieces = Array.from({ length: Math.ceil(rows.length / COMPOUND) }, (_, i) =>
+      unionAll(rows.slice(i * COMPOUND, (i + 1) * COMPOUND)),
+    );
+    return unionAll(pieces);
+  }
+  return {
+    text: rows.map((r) => `SELECT * FROM (${r.text})`).join(' UNION ALL '),
+    args: rows.flatMap((r) => r.args),
+  };
 }
 
 type Where = { readonly scope: Scope; readonly at: At };

@@ -6,7 +6,7 @@ import { outcomeWarnings } from '../../fhir/outcome.ts';
 import { fail, malformed, ok, type Result } from '../../fhir/result.ts';
 import { newSink, systemAndCode } from '../../fhir/search-value.ts';
 import type { Ref } from '../../fhir/types.ts';
-import type { Version } from '../../ports/store.ts';
+import type { Page, Version } from '../../ports/store.ts';
 import { type Lowering, lowerAll } from '../../query/lower.ts';
 import { parseSearch } from '../../query/parse.ts';
 import { type Guard, guarded, hop } from '../../query/plan.ts';
@@ -233,6 +233,9 @@ async function answerSearch(work: Work, request: FhirRequest, { type, query, wit
   const ofOnePerson = about.op !== 'all' || work.caller.person !== undefined;
   // What is counted of persons whom the search does not name is told to them as what is shown is (O1).
   const told = counting && !ofOnePerson && work.deps.declarations.get(type)?.about === 'person';
+  // Who reads no medical content learns nothing of anybody from a count of more than a page.
+  const isStatistic = ({ more }: Page): boolean =>
+    counting && more && (work.caller.kind === 'operator' || work.caller.kind === 'insurer');
   const page = await work.unit.search(
     guarded(
       {
@@ -249,7 +252,7 @@ async function answerSearch(work: Work, request: FhirRequest, { type, query, wit
   const project = projectionFor(work.deps.summaries, type, query);
   const entries: string[] = [];
   for (const match of page.matches) {
-    work.traces.push({ owner: match.owner, item: `${type}/${match.id}` });
+    if (!isStatistic(page)) work.traces.push({ owner: match.owner, item: `${type}/${match.id}` });
     if (!counting) entries.push(entryText(work, match, project(await bodyFor(work, match)), 'match'));
   }
   const matched = new Set(page.matches.map((m) => `${type}/${m.id}`));

@@ -108,11 +108,17 @@ export async function create(work: Work, request: FhirRequest, type: string): Pr
   return made.ok ? ok(writeAnswer(work, request, 201, made.value)) : made;
 }
 
+/** Each conditional reference of a resource is a search. */
+const MAX_CONDITIONAL = 100;
+
 /** Conditional references (`Patient?identifier=…`) become literal, inside what the caller can see; one that names none, or several, fails. */
 export async function withLiteralReferences(work: Work, body: Json | undefined): Promise<Result<Json | undefined>> {
   if (body === undefined) return ok(body);
   const literal = new Map<string, string>();
-  for (const text of conditionalReferencesOf(body)) {
+  const conditional = conditionalReferencesOf(body);
+  if (conditional.size > MAX_CONDITIONAL)
+    return unprocessable(`a resource has at most ${MAX_CONDITIONAL} conditional references`);
+  for (const text of conditional) {
     const [type = '', search = ''] = text.split(/\?(.*)/s);
     const found = work.deps.declarations.has(type)
       ? await conditionalMatches(work, type, [...new URLSearchParams(search)])

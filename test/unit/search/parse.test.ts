@@ -220,6 +220,15 @@ describe('what is refused, and named', () => {
     ]);
   });
 
+  test('more conditions that look at every resource than one would wait for', () => {
+    const dates = (n: number) => Array.from({ length: n }, (_, i) => `ne${1900 + i}`).join(',');
+    const walked = ['the search has more than 100 dates, numbers, `:contains`, `:not` or `:missing`'];
+    expect(faults('Patient', `birthdate=${dates(100)}`)).toEqual([]);
+    expect(faults('Patient', `birthdate=${dates(101)}`)).toEqual(walked);
+    expect(faults('Patient', `birthdate=${dates(60)}&name:contains=${dates(60)}`)).toEqual(walked);
+    expect(faults('Patient', `name=${dates(101)}`)).toEqual([]);
+  });
+
   test('more steps than a store should take: one to the register, whose permission looks everywhere, counts twenty', () => {
     const repeated = (times: number, parameter: string) => Array.from({ length: times }, () => parameter).join('&');
     const steps = ['the search follows more than 100 references'];
