@@ -257,31 +257,6 @@ describe.skipIf(!serverExists())('writing messages, teams, appointments, identit
     expect(seen.map((entry) => `Communication/${entry.resource?.id}`)).toEqual([open]);
   });
 
-  it('W8: what is changed in a secret connection is kept from representatives, or not changed', async () => {
-    const p = await s.person();
-    const legal = await s.delegate(p, 'legal');
-    const h = s.holder(p);
-    const secret = s.holder(p, { secret: true });
-    const r = s.representative(legal.related, p);
-    const friend = await s.made(h, post(relatedPersonBody(p.ref, 'PROCHE', [])));
-    const meeting = (): Ask => post(appointmentBody({ patient: p.ref, participants: [s.known('dr1')], labels: [] }));
-    const open = await s.made(h, meeting());
-    const hidden = await s.made(secret, meeting());
-    const renamed = [{ op: 'add', path: '/name/0/text', value: 'x' }];
-    const cancelled = [{ op: 'replace', path: '/status', value: 'cancelled' }];
-    await s.table(
-      [p],
-      [
-        ['a relative', secret, patch(friend, renamed), 200],
-        ['is hidden from then on', r, get(friend), 404],
-        ['one whom a delegation names', secret, patch(legal.related, renamed), 403, 'W8'],
-        ['an appointment that representatives see', secret, patch(open, cancelled), 403, 'W8'],
-        ['openly', h, patch(open, cancelled), 200],
-        ['one that they do not see', secret, patch(hidden, cancelled), 200],
-      ],
-    );
-  });
-
   it('W11, W16, W17: a version of somebody takes part in nothing', async () => {
     const p = await s.person();
     const h = s.holder(p);
