@@ -182,4 +182,12 @@ export const AUDIT: readonly PlantedBug[] = [
     replace: '    draft.person === undefined,\n',
     caughtBy: ['test/unit/app/record.test.ts'],
   },
+  {
+    id: 'audit/count-unrecorded',
+    fault: 'O1: a count across persons tells of their items and leaves no record with them.',
+    file: SEARCH,
+    find: 'const told = counting && !ofOnePerson &&',
+    replace: 'const told = !counting && !ofOnePerson &&',
+    caughtBy: ['test/blackbox/searches.test.ts#whose items they count'],
+  },
 ];

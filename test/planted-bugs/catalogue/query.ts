@@ -298,4 +298,28 @@ export const QUERY: readonly PlantedBug[] = [
     replace: 'since',
     caughtBy: [SEARCHES, `${STORIES}#07-`, TWINS],
   },
+  {
+    id: 'query/persons-listed-backwards',
+    fault: 'D9: persons are listed from the directory backwards, by the professional or the structure that they name.',
+    file: SEARCH,
+    find: "if (!listing || caller.kind === 'patient'",
+    replace: "if (!listing || caller.kind === 'professional' || caller.kind === 'feeder' || caller.kind === 'patient'",
+    caughtBy: [`${SEARCHES}#never backwards`],
+  },
+  {
+    id: 'query/condition-beyond-the-scopes',
+    fault: 'What a condition steps to is looked at whatever the scopes of the token.',
+    file: SEARCH,
+    find: '          lowerAll(parsed.value.filters, lowering(work, searchGuard(work.access))),',
+    replace: '          lowerAll(parsed.value.filters, lowering(work, (t) => work.access.visible(t))),',
+    caughtBy: [`${SEARCHES}#as a condition: what it steps to`],
+  },
+  {
+    id: 'query/traits-as-a-list',
+    fault: 'D9: the search by traits takes lists, and so enumerates persons.',
+    file: SEARCH,
+    find: '        f.values.length === 1 &&\n',
+    replace: '',
+    caughtBy: [`${SEARCHES}#by traits with centre 15`],
+  },
 ];
