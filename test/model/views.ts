@@ -305,9 +305,11 @@ const batch: Route = async (looking, choices) => {
   });
   const answered = entries(json(answer)).map(({ response }) => Number(response?.status.slice(0, 3)));
   const search = searchAllowed(looking.caller, 'DocumentReference', looking.world.policy) ? 200 : 403;
+  // Content has no place in a Bundle, there or not.
+  const expected = (item: Item): number => (item.type === 'Binary' ? 400 : statusOf(looking, item));
   return differ(
     `batch of ${items.map(pathOf).join()}`,
-    [200, ...items.map((item) => statusOf(looking, item)), search],
+    [200, ...items.map(expected), search],
     [answer.status, ...answered],
   );
 };
