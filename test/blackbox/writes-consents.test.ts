@@ -828,7 +828,7 @@ describe.skipIf(!serverExists())('writing rights', () => {
     await s.table(
       [p],
       [
-        ['a block not at the holder’s request', dr1, block({}), 422, 'W9'],
+        ['a block not at the holder’s request', dr1, block({}), 403, 'W9'],
         ['a block of themselves', dr1, block({ actor: s.known('dr1'), atHoldersRequest: true }), 403, 'W9'],
         [
           'a block of a structure',

@@ -336,7 +336,7 @@ async function professionalMayWrite(work: Work, checked: Checked, before: Resour
     }
     return isTrue(resource, EXTENSION.atHoldersRequest)
       ? ok(undefined)
-      : unprocessable('a block for the holder states `at-holders-request`', 'Consent.extension', 'W9');
+      : forbidden('W9', 'a block for the holder states `at-holders-request`');
   }
   if (!themselves) return forbidden('W9', 'a professional declares an authorisation for themselves or their structure');
   return isTrue(resource, EXTENSION.declared)
