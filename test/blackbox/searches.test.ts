@@ -1,6 +1,7 @@
 /** Searches over HTTP, where a permission could be lost on the way: cursors, compartments, includes, scopes, and how a person may be looked for. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serverExists } from '../support/server.ts';
+import { ON_MONGODB } from '../support/store-setting.ts';
 import type { Answer } from '../support/world.ts';
 import { del, entriesOf, get, mask, type Person, post, put, ruleOf, type Stage, startStage } from './stage.ts';
 
@@ -320,7 +321,8 @@ describe.skipIf(!serverExists())('searches', () => {
       ];
       const statuses = [];
       for (const path of hostile) statuses.push(await status(s.professional('dr1'), path));
-      expect(statuses).toEqual([400, 400, 200, 400]);
+      // The last is more than a statement of SQLite takes.
+      expect(statuses).toEqual([400, 400, 200, ON_MONGODB ? 200 : 400]);
     });
   });
 
