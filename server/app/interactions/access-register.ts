@@ -28,8 +28,7 @@ import {
   instant,
   type Parameter,
   parametersText,
-  readParameters,
-  readQuery,
+  readGiven,
   reference,
   sentence,
   url,
@@ -120,28 +119,8 @@ const STATED: Readonly<Record<string, readonly string[]>> = {
   _count: ['valueInteger', 'valuePositiveInt'],
 };
 
-const primitive = (value: Json | undefined): string | undefined =>
-  value === undefined || value === null || typeof value === 'object' ? undefined : String(value);
-
-/** What is asked for, by name: in the address, or in a Parameters; not in both. */
-function readGiven(request: FhirRequest): Result<ReadonlyMap<string, string>> {
-  const stated = readParameters(request, Object.keys(STATED));
-  if (!stated.ok) return stated;
-  const query = readQuery(request, [...Object.keys(STATED), '_cursor']);
-  if (!query.ok) return query;
-  const given = new Map(query.value);
-  for (const [name, parameter] of stated.value) {
-    if (given.has(name)) return malformed(`the parameter \`${name}\` stands once`, name);
-    const elements = STATED[name] ?? [];
-    const text = elements.map((element) => primitive(parameter[element])).find((value) => value !== undefined);
-    if (text === undefined) return malformed(`\`${name}\` has a \`${elements[0]}\``, name);
-    given.set(name, text);
-  }
-  return ok(given);
-}
-
 function readAsked(request: FhirRequest): Result<Asked> {
-  const query = readGiven(request);
+  const query = readGiven(request, STATED);
   if (!query.ok) return query;
   const bound = (name: 'start' | 'end'): Result<Instant | undefined> => {
     const value = query.value.get(name);

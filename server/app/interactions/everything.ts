@@ -9,7 +9,7 @@ import type { Answer } from '../answer.ts';
 import type { FhirRequest } from '../request.ts';
 import type { Work } from '../work.ts';
 import { bundleText } from './bundle-text.ts';
-import { readParameters, readQuery } from './parameters.ts';
+import { readGiven } from './parameters.ts';
 import { bodyFor } from './read.ts';
 
 const PAGE = 100;
@@ -29,27 +29,7 @@ const STATED: Readonly<Record<string, readonly string[]>> = {
   _type: ['valueString', 'valueCode'],
 };
 
-type Given = readonly (readonly [name: string, value: string])[];
-
-/** What is asked for: in the address, or in a Parameters; nothing twice. */
-function readGiven(request: FhirRequest): Result<Given> {
-  const query = readQuery(request, [...Object.keys(STATED), '_cursor']);
-  if (!query.ok) return query;
-  const stated = readParameters(request, Object.keys(STATED));
-  if (!stated.ok) return stated;
-  const given = new Map(query.value);
-  for (const [name, parameter] of stated.value) {
-    if (given.has(name)) return malformed(`the parameter \`${name}\` stands once`, name);
-    const elements = STATED[name] ?? [];
-    const value = elements.map((element) => parameter[element]).find((v) => v !== undefined);
-    if (value === undefined || value === null || typeof value === 'object')
-      return malformed(`\`${name}\` has a \`${elements[0]}\``, name);
-    given.set(name, String(value));
-  }
-  return ok([...given]);
-}
-
-function readAsked(given: Given): Result<Asked> {
+function readAsked(given: ReadonlyMap<string, string>): Result<Asked> {
   let asked: Asked = { count: PAGE, since: undefined, types: undefined, cursor: undefined };
   for (const [name, value] of given) {
     const bad = malformed(`the parameter \`${name}\` cannot be read here`, name);
@@ -81,7 +61,7 @@ export async function everything(work: Work, request: FhirRequest, key: Key): Pr
   const letters = (['r', 's'] as const).filter((l) => work.access.scopeLimit(l, 'Patient').op !== 'none');
   const [letter] = letters;
   if (letter === undefined) return fail({ code: 'out-of-scope', needed: 'Patient.r' });
-  const given = readGiven(request);
+  const given = readGiven(request, STATED);
   if (!given.ok) return given;
   const asked = readAsked(given.value);
   if (!asked.ok) return asked;
@@ -142,7 +122,7 @@ export async function everything(work: Work, request: FhirRequest, key: Key): Pr
     after = undefined;
   }
   const base = `${work.deps.baseUrl}/Patient/${key.id}/$everything`;
-  const kept = given.value.filter(([n]) => n !== '_cursor');
+  const kept = [...given.value].filter(([n]) => n !== '_cursor');
   const link = (extra: readonly (readonly [string, string])[]): string => {
     const all = [...kept, ...extra].map(([n, v]) => `${n}=${encodeURIComponent(v)}`);
     return all.length === 0 ? base : `${base}?${all.join('&')}`;

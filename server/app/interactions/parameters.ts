@@ -76,3 +76,27 @@ export function readQuery(request: FhirRequest, known: readonly string[]): Resul
   }
   return ok(found);
 }
+
+/**
+ * What an operation of one GET or POST is asked: in the address, or in a Parameters, by name; nothing twice. `stated`: the names, each with the elements
+ * that hold it in a Parameters; the address may have a `_cursor` too.
+ */
+export function readGiven(
+  request: FhirRequest,
+  stated: Readonly<Record<string, readonly string[]>>,
+): Result<ReadonlyMap<string, string>> {
+  const parameters = readParameters(request, Object.keys(stated));
+  if (!parameters.ok) return parameters;
+  const query = readQuery(request, [...Object.keys(stated), '_cursor']);
+  if (!query.ok) return query;
+  const given = new Map(query.value);
+  for (const [name, parameter] of parameters.value) {
+    if (given.has(name)) return malformed(`the parameter \`${name}\` stands once`, name);
+    const elements = stated[name] ?? [];
+    const value = elements.map((element) => parameter[element]).find((v) => v !== undefined);
+    if (value === undefined || value === null || typeof value === 'object')
+      return malformed(`\`${name}\` has a \`${elements[0]}\``, name);
+    given.set(name, String(value));
+  }
+  return ok(given);
+}
